@@ -1,0 +1,26 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Run functions compiled by Apache TVM, or any tvm-ffi library, as TensorFlow ops."""
+
+from tensorflow_tvm import gradients as _gradients
+from tensorflow_tvm import sysconfig
+from tensorflow_tvm.library import stats
+from tensorflow_tvm.module import Function, Module
+
+__version__ = "0.1.0"
+
+__all__ = ["Function", "Module", "stats", "sysconfig"]
+
+del _gradients  # imported for the gradients that it registers

@@ -1,0 +1,490 @@
+/* Copyright 2026 The tensorflow_tvm Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+==============================================================================*/
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "dlpack/dlpack.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/tensor.h"
+#include "tensorflow/core/framework/tensor_shape.h"
+#include "tensorflow/core/platform/logging.h"
+#include "tensorflow/core/platform/threadpool.h"
+#include "tensorflow/core/util/work_sharder.h"
+#include "tensorflow_tvm/cc/runtime/call_options.h"
+#include "tensorflow_tvm/cc/runtime/call_scope.h"
+#include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
+#include "tensorflow_tvm/cc/runtime/library.h"
+#include "tensorflow_tvm/cc/runtime/stats.h"
+#include "tensorflow_tvm/cc/runtime/stream_scope.h"
+#include "tvm/ffi/dtype.h"
+#include "tvm/ffi/error.h"
+#include "xla/stream_executor/stream.h"
+#include "xla/stream_executor/stream_executor.h"
+
+namespace tensorflow_tvm {
+namespace {
+
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+/// Where the data of a zero-size tensor is said to be: generated code refuses null.
+alignas(4096) char no_data[1];
+
+/// A tensor's type and shape as TVM writes them, "float32[2,3]".
+std::string Describe(const Tensor& tensor, DLDataType dtype) {
+  return absl::StrCat(std::string(tvm::ffi::DLDataTypeToString(dtype)),
+                      tensor.shape().DebugString());
+}
+
+absl::StatusCode CodeOfErrorKind(absl::string_view kind) {
+  if (kind == "ValueError" || kind == "TypeError" || kind == "AssertionError") {
+    return absl::StatusCode::kInvalidArgument;
+  }
+  if (kind == "IndexError") return absl::StatusCode::kOutOfRange;
+  if (kind == "KeyError" || kind == "AttributeError") return absl::StatusCode::kNotFound;
+  if (kind == "NotImplementedError") return absl::StatusCode::kUnimplemented;
+  if (kind == "MemoryError") return absl::StatusCode::kResourceExhausted;
+  return absl::StatusCode::kInternal;
+}
+
+/// Lends a TensorFlow op's threads and memory to the TVM function that it calls.
+class OpCallContext final : public CallContext {
+ public:
+  explicit OpCallContext(OpKernelContext* ctx) : ctx_(ctx) {}
+
+  int MaxParallelism() override {
+    const auto* workers = ctx_->device()->tensorflow_cpu_worker_threads();
+    if (workers == nullptr) return 1;
+    return std::min(workers->num_threads, tensorflow::GetPerThreadMaxParallelism());
+  }
+
+  void Schedule(std::function<void()> task) override {
+    ctx_->device()->tensorflow_cpu_worker_threads()->workers->Schedule(std::move(task));
+  }
+
+  void* AllocateDeviceWorkspace(uint64_t bytes) override {
+    Tensor workspace;
+    if (bytes > uint64_t{std::numeric_limits<int64_t>::max()} ||
+        !ctx_->allocate_temp(tensorflow::DT_UINT8, TensorShape({static_cast<int64_t>(bytes)}),
+                             &workspace)
+             .ok()) {
+      return nullptr;
+    }
+    void* data = const_cast<char*>(workspace.tensor_data().data());
+    absl::MutexLock lock(&mutex_);
+    workspaces_.push_back(std::move(workspace));
+    return data;
+  }
+
+ private:
+  OpKernelContext* const ctx_;
+  absl::Mutex mutex_;
+  std::vector<Tensor> workspaces_ ABSL_GUARDED_BY(mutex_);
+};
+
+/// The arguments of one call: DLPack views of the op's tensors, made on the stack.
+class Arguments {
+ public:
+  Arguments(int count, int total_rank, DLDevice device) : device_(device) {
+    tensors_.reserve(count);
+    arguments_.reserve(count);
+    dimensions_.reserve(2 * total_rank);  // views point into it, so it must not grow
+  }
+
+  void Add(const TensorShape& shape, DLDataType dtype, void* data) {
+    const int rank = shape.dims();
+    const size_t start = dimensions_.size();
+    dimensions_.resize(start + 2 * rank);
+    int64_t* const dims = dimensions_.data() + start;
+    int64_t* const strides = dims + rank;
+    int64_t stride = 1;
+    for (int i = rank - 1; i >= 0; --i) {
+      dims[i] = shape.dim_size(i);
+      strides[i] = stride;
+      stride *= dims[i];
+    }
+    tensors_.push_back(DLTensor{data, device_, rank, dtype, dims, strides, 0});
+    TVMFFIAny& argument = arguments_.emplace_back();
+    argument.type_index = kTVMFFIDLTensorPtr;
+    argument.zero_padding = 0;
+    argument.v_ptr = &tensors_.back();
+  }
+
+  const TVMFFIAny* data() const { return arguments_.data(); }
+  int32_t size() const { return static_cast<int32_t>(arguments_.size()); }
+
+ private:
+  const DLDevice device_;
+  absl::InlinedVector<DLTensor, 12> tensors_;
+  absl::InlinedVector<TVMFFIAny, 12> arguments_;
+  absl::InlinedVector<int64_t, 96> dimensions_;
+};
+
+/// The kernel of TVM>DSOOp and TVM>StatefulDSOOp, on CPU and GPU.
+class DSOOp : public tensorflow::OpKernel {
+ public:
+  explicit DSOOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("digest", &digest_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("function", &function_));
+    std::string json;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("options", &json));
+    absl::StatusOr<CallOptions> options = CallOptions::Parse(json);
+    OP_REQUIRES_OK(ctx, options.status());
+    library_name_ = options->library_name;
+    memory_align_ = options->memory_align;
+    OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tin", "input", &input_dtypes_));
+    OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tout", "output", &output_dtypes_));
+    int library_count = 0;
+    int shape_count = 0;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("NL", &library_count));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("NS", &shape_count));
+    const int inputs = static_cast<int>(input_dtypes_.size());
+    if (library_count > 0) library_index_ = inputs;
+    if (shape_count > 0) shapes_index_ = inputs + library_count;
+
+    for (const std::vector<int64_t>& dims : options->output_shapes) {
+      OP_REQUIRES_OK(ctx, MakeShape(dims, static_cast<int>(static_shapes_.size()),
+                                    &static_shapes_.emplace_back()));
+    }
+    const size_t outputs = output_dtypes_.size();
+    const size_t shapes = shape_count > 0 ? shape_count : static_shapes_.size();
+    OP_REQUIRES(ctx, shapes == 0 || shapes == outputs,
+                absl::InvalidArgumentError(absl::StrCat(Name(), ": expected ", outputs,
+                                                        " output shapes, given ", shapes)));
+    if (shape_count > 0) return;
+    OP_REQUIRES(ctx, !static_shapes_.empty() || inputs > 0,
+                absl::InvalidArgumentError(absl::StrCat(
+                    Name(), " has no inputs to take the output shape from; give output_shape")));
+  }
+
+  void Compute(OpKernelContext* ctx) override {
+    LibraryPtr owner;
+    const Resolved* resolved = resolved_.load(std::memory_order_acquire);
+    if (resolved == nullptr || !resolved->Acquire(&owner)) {
+      OP_REQUIRES_OK(ctx, Resolve(ctx, &resolved, &owner));
+    }
+    if (ctx->op_device_context() == nullptr || ctx->op_device_context()->stream() == nullptr) {
+      OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, DLDevice{kDLCPU, 0}, nullptr));
+      return;
+    }
+    stream_executor::Stream* stream = ctx->op_device_context()->stream();
+    const DLDevice device{kDLCUDA, stream->parent()->device_ordinal()};
+    StreamScope scope(device, stream->platform_specific_handle().stream);
+    OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, device, stream));
+  }
+
+ private:
+  /// The function to call. Immutable once published.
+  struct Resolved {
+    LibraryFunction function;
+    WeakLibraryPtr weak;
+    LibraryPtr strong;  ///< null where the library has other owners (no `library` input)
+
+    /// Makes sure that the library stays until `owner` goes; false if it is gone.
+    bool Acquire(LibraryPtr* owner) const {
+      if (strong != nullptr) return true;
+      *owner = weak.lock();
+      return *owner != nullptr;
+    }
+  };
+
+  std::string Name() const {
+    return absl::StrCat("TVM function '", function_, "' of library '", library_name_, "'");
+  }
+
+  absl::Status ReadDtypes(OpKernelConstruction* ctx, const char* attr, const char* role,
+                          std::vector<DLDataType>* result) {
+    std::vector<tensorflow::DataType> dtypes;
+    TF_RETURN_IF_ERROR(ctx->GetAttr(attr, &dtypes));
+    for (size_t i = 0; i < dtypes.size(); ++i) {
+      absl::StatusOr<DLDataType> dtype = ToDLDataType(dtypes[i]);
+      if (!dtype.ok()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(Name(), ": ", role, " ", i, ": ", dtype.status().message(), "."));
+      }
+      result->push_back(*dtype);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Resolve(OpKernelContext* ctx, const Resolved** result, LibraryPtr* owner) {
+    absl::MutexLock lock(&mutex_);
+    const Resolved* current = resolved_.load(std::memory_order_acquire);
+    if (current != nullptr && current->Acquire(owner)) {  // another thread was faster
+      *result = current;
+      return absl::OkStatus();
+    }
+    LibraryPtr library = LibraryRegistry::Global()->Find(digest_);
+    if (library == nullptr) {
+      if (library_index_ < 0) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(Name(), ": no library with digest ", digest_,
+                         " is loaded in this process; keep its tensorflow_tvm.Module alive"));
+      }
+      const Tensor& bytes = ctx->input(library_index_);
+      absl::StatusOr<LibraryPtr> loaded =
+          LibraryRegistry::Global()->Load(bytes.tensor_data(), library_name_, digest_);
+      if (!loaded.ok()) return loaded.status();
+      library = *std::move(loaded);
+    }
+    absl::StatusOr<LibraryFunction> function = library->GetFunction(function_);
+    if (!function.ok()) return function.status();
+    auto resolved = std::make_unique<Resolved>();
+    resolved->function = *function;
+    resolved->weak = WeakLibraryPtr(library);
+    if (library_index_ >= 0) resolved->strong = library;
+    *owner = std::move(library);
+    *result = resolved.get();
+    resolved_.store(resolved.get(), std::memory_order_release);
+    // What another thread may still be reading stays; there is one for each time that a library
+    // without owners was dropped and loaded again.
+    published_.push_back(std::move(resolved));
+    return absl::OkStatus();
+  }
+
+  absl::Status OutputShape(OpKernelContext* ctx, int output, TensorShape* shape) const {
+    if (shapes_index_ < 0) {
+      *shape = static_shapes_.empty() ? ctx->input(0).shape() : static_shapes_[output];
+      return absl::OkStatus();
+    }
+    const Tensor& given = ctx->input(shapes_index_ + output);
+    if (given.dims() != 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(Name(), ": the shape of output ", output,
+                       " must be a vector, given a tensor of shape ", given.shape().DebugString()));
+    }
+    // Read as bytes: Tensor::flat() ends the process on memory that is not aligned.
+    const char* data = given.tensor_data().data();
+    absl::InlinedVector<int64_t, 8> dims(given.NumElements());
+    for (size_t i = 0; i < dims.size(); ++i) {
+      if (given.dtype() == tensorflow::DT_INT32) {
+        int32_t dim;
+        std::memcpy(&dim, data + i * sizeof(dim), sizeof(dim));
+        dims[i] = dim;
+      } else {
+        std::memcpy(&dims[i], data + i * sizeof(int64_t), sizeof(int64_t));
+      }
+    }
+    return MakeShape(dims, output, shape);
+  }
+
+  absl::Status MakeShape(absl::Span<const int64_t> dims, int output, TensorShape* shape) const {
+    if (absl::Status s = TensorShape::BuildTensorShape(dims, shape); !s.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(Name(), ": output ", output, " cannot have shape [",
+                       absl::StrJoin(dims, ","), "]: ", s.message()));
+    }
+    return absl::OkStatus();
+  }
+
+  /// Generated code counts elements in 32 bits: beyond that it reads and writes other memory.
+  absl::Status CheckSize(const TensorShape& shape, const char* role, int index) const {
+    constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+    bool fits = shape.num_elements() <= kMost;
+    for (int i = 0; i < shape.dims(); ++i) fits = fits && shape.dim_size(i) <= kMost;
+    if (TF_PREDICT_TRUE(fits)) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        Name(), ": ", role, " ", index, " has shape ", shape.DebugString(),
+        "; TVM functions count elements in 32 bits, so that at most ", kMost,
+        " are allowed. Split the tensor and call the function on the parts"));
+  }
+
+  bool IsAligned(const void* data) const {
+    return (reinterpret_cast<uintptr_t>(data) & (memory_align_ - 1)) == 0;
+  }
+
+  /// Allocates `bytes` bytes of temporary memory that is aligned as the function expects.
+  absl::Status AllocateAligned(OpKernelContext* ctx, int64_t bytes, Tensor* storage,
+                               char** data) const {
+    TF_RETURN_IF_ERROR(
+        ctx->allocate_temp(tensorflow::DT_UINT8, TensorShape({bytes + memory_align_}), storage));
+    const uintptr_t address = reinterpret_cast<uintptr_t>(storage->tensor_data().data());
+    *data = reinterpret_cast<char*>((address + memory_align_ - 1) & ~(memory_align_ - 1));
+    return absl::OkStatus();
+  }
+
+  absl::Status Copy(stream_executor::Stream* stream, const char* from, char* to,
+                    int64_t bytes) const {
+    Stats::Global().alignment_copies.fetch_add(1, std::memory_order_relaxed);
+    Stats::Global().alignment_copied_bytes.fetch_add(bytes, std::memory_order_relaxed);
+    static std::atomic<bool> warned{false};
+    if (!warned.exchange(true)) {
+      LOG(WARNING) << Name() << ": a tensor of " << bytes << " bytes is not at a multiple of "
+                   << memory_align_ << " bytes and is copied at every call. Tensors that "
+                   << "TensorFlow allocates lie at multiples of 64; memory brought in by DLPack "
+                   << "may not. tensorflow_tvm.stats() counts such copies; this is said once.";
+    }
+    if (stream == nullptr) {
+      std::memcpy(to, from, bytes);
+      return absl::OkStatus();
+    }
+    stream_executor::DeviceAddressBase source(const_cast<char*>(from), bytes);
+    stream_executor::DeviceAddressBase target(to, bytes);
+    return stream->Memcpy(&target, source, bytes);
+  }
+
+  absl::Status Call(OpKernelContext* ctx, const LibraryFunction& function, DLDevice device,
+                    stream_executor::Stream* stream) const {
+    const int inputs = static_cast<int>(input_dtypes_.size());
+    const int outputs = static_cast<int>(output_dtypes_.size());
+    int total_rank = 0;
+    for (int i = 0; i < inputs; ++i) total_rank += ctx->input(i).dims();
+
+    absl::InlinedVector<Tensor*, 4> results(outputs);
+    bool all_empty = true;
+    for (int i = 0; i < outputs; ++i) {
+      if (shapes_index_ < 0 && static_shapes_.empty()) {  // spares a copy of the shape
+        TF_RETURN_IF_ERROR(ctx->allocate_output(i, ctx->input(0).shape(), &results[i]));
+      } else {
+        TensorShape shape;
+        TF_RETURN_IF_ERROR(OutputShape(ctx, i, &shape));
+        TF_RETURN_IF_ERROR(CheckSize(shape, "output", i));
+        TF_RETURN_IF_ERROR(ctx->allocate_output(i, shape, &results[i]));
+      }
+      total_rank += results[i]->dims();
+      all_empty = all_empty && results[i]->NumElements() == 0;
+    }
+    // No accelerator can launch an empty grid.
+    if (all_empty && stream != nullptr) return absl::OkStatus();
+
+    Arguments arguments(inputs + outputs, total_rank, device);
+    absl::InlinedVector<Tensor, 1> storage;  // of copies; empty unless something is misaligned
+    for (int i = 0; i < inputs; ++i) {
+      const Tensor& input = ctx->input(i);
+      TF_RETURN_IF_ERROR(CheckSize(input.shape(), "input", i));
+      char* data = const_cast<char*>(input.tensor_data().data());
+      if (input.NumElements() == 0) {
+        data = no_data;
+      } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
+        const char* from = data;
+        const int64_t bytes = input.tensor_data().size();
+        TF_RETURN_IF_ERROR(AllocateAligned(ctx, bytes, &storage.emplace_back(), &data));
+        TF_RETURN_IF_ERROR(Copy(stream, from, data, bytes));
+      }
+      arguments.Add(input.shape(), input_dtypes_[i], data);
+    }
+    absl::InlinedVector<std::pair<int, char*>, 1> staged;  // outputs to be copied afterwards
+    for (int i = 0; i < outputs; ++i) {
+      char* data = const_cast<char*>(results[i]->tensor_data().data());
+      if (results[i]->NumElements() == 0) {
+        data = no_data;
+      } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
+        TF_RETURN_IF_ERROR(AllocateAligned(ctx, results[i]->tensor_data().size(),
+                                           &storage.emplace_back(), &data));
+        staged.emplace_back(i, data);
+      }
+      arguments.Add(results[i]->shape(), output_dtypes_[i], data);
+    }
+
+    TF_RETURN_IF_ERROR(Invoke(ctx, function, arguments));
+    for (const auto& [output, data] : staged) {
+      const absl::string_view target = results[output]->tensor_data();
+      TF_RETURN_IF_ERROR(
+          Copy(stream, data, const_cast<char*>(target.data()), target.size()));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Invoke(OpKernelContext* ctx, const LibraryFunction& function,
+                      const Arguments& arguments) const {
+    OpCallContext context(ctx);
+    CallScope scope(&context);
+    TVMFFIAny result;
+    result.type_index = kTVMFFINone;
+    result.zero_padding = 0;
+    result.v_int64 = 0;
+    const int code = function.call(function.self, arguments.data(), arguments.size(), &result);
+    tvm::ffi::ObjectPtr<tvm::ffi::Object> error = scope.TakeError();
+    if (TF_PREDICT_FALSE(code != 0 || error != nullptr)) {
+      tvm::ffi::ObjectPtr<tvm::ffi::Object> raised = TakeRaisedError();
+      return CallError(ctx, error != nullptr ? error : raised);
+    }
+    if (TF_PREDICT_FALSE(result.type_index >= kTVMFFIStaticObjectBegin)) {
+      TVMFFIObjectDecRef(result.v_obj);
+      return absl::InvalidArgumentError(absl::StrCat(
+          Name(), " returned an object; expected a function that fills the outputs passed to it"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CallError(OpKernelContext* ctx,
+                         const tvm::ffi::ObjectPtr<tvm::ffi::Object>& error) const {
+    std::string kind = "Error";
+    std::string message = "the function failed without saying why";
+    if (error != nullptr && error->IsInstance<tvm::ffi::ErrorObj>()) {
+      const auto* details = static_cast<const tvm::ffi::ErrorObj*>(error.get());
+      kind.assign(details->kind.data, details->kind.size);
+      message.assign(details->message.data, details->message.size);
+    }
+    std::vector<std::string> inputs;
+    for (size_t i = 0; i < input_dtypes_.size(); ++i) {
+      inputs.push_back(Describe(ctx->input(i), input_dtypes_[i]));
+    }
+    std::vector<std::string> outputs;
+    for (size_t i = 0; i < output_dtypes_.size(); ++i) {
+      outputs.push_back(Describe(*ctx->mutable_output(i), output_dtypes_[i]));
+    }
+    return absl::Status(
+        CodeOfErrorKind(kind),
+        absl::StrCat(Name(), " failed: ", kind, ": ", message, "\nIt was called on ",
+                     ctx->device()->name(), " with inputs (", absl::StrJoin(inputs, ", "),
+                     ") and outputs (", absl::StrJoin(outputs, ", "), ")."));
+  }
+
+  std::string digest_;
+  std::string function_;
+  std::string library_name_;
+  int64_t memory_align_ = 0;
+  int library_index_ = -1;
+  int shapes_index_ = -1;
+  std::vector<DLDataType> input_dtypes_;
+  std::vector<DLDataType> output_dtypes_;
+  std::vector<TensorShape> static_shapes_;
+
+  std::atomic<const Resolved*> resolved_{nullptr};
+  absl::Mutex mutex_;
+  std::vector<std::unique_ptr<Resolved>> published_ ABSL_GUARDED_BY(mutex_);
+};
+
+#define TENSORFLOW_TVM_REGISTER_KERNEL(name)                               \
+  REGISTER_KERNEL_BUILDER(Name(name).Device(tensorflow::DEVICE_CPU), DSOOp); \
+  REGISTER_KERNEL_BUILDER(Name(name)                                       \
+                              .Device(tensorflow::DEVICE_GPU)              \
+                              .HostMemory("library")                       \
+                              .HostMemory("output_shapes"),                \
+                          DSOOp)
+
+TENSORFLOW_TVM_REGISTER_KERNEL("TVM>DSOOp");
+TENSORFLOW_TVM_REGISTER_KERNEL("TVM>StatefulDSOOp");
+
+}  // namespace
+}  // namespace tensorflow_tvm

@@ -1,0 +1,126 @@
+/* Copyright 2026 The tensorflow_tvm Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+==============================================================================*/
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow_tvm/cc/runtime/call_options.h"
+#include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
+
+namespace tensorflow_tvm {
+namespace {
+
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+absl::Status CheckDtypes(InferenceContext* c, const char* attr, const char* role,
+                         const std::string& function) {
+  std::vector<tensorflow::DataType> dtypes;
+  TF_RETURN_IF_ERROR(c->GetAttr(attr, &dtypes));
+  for (size_t i = 0; i < dtypes.size(); ++i) {
+    if (absl::Status s = ToDLDataType(dtypes[i]).status(); !s.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("TVM function '", function, "': ", role, " ", i, ": ", s.message(), "."));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DSOOpShape(InferenceContext* c) {
+  std::string function;
+  TF_RETURN_IF_ERROR(c->GetAttr("function", &function));
+  TF_RETURN_IF_ERROR(CheckDtypes(c, "Tin", "input", function));
+  TF_RETURN_IF_ERROR(CheckDtypes(c, "Tout", "output", function));
+
+  std::vector<ShapeHandle> shape_tensors;
+  TF_RETURN_IF_ERROR(c->input("output_shapes", &shape_tensors));
+  if (!shape_tensors.empty()) {
+    const int first = c->num_inputs() - static_cast<int>(shape_tensors.size());
+    for (int i = 0; i < c->num_outputs(); ++i) {
+      ShapeHandle shape;
+      TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(first + i, &shape));
+      c->set_output(i, shape);
+    }
+    return absl::OkStatus();
+  }
+  std::string json;
+  TF_RETURN_IF_ERROR(c->GetAttr("options", &json));
+  absl::StatusOr<CallOptions> options = CallOptions::Parse(json);
+  if (!options.ok()) return options.status();
+  const size_t given = options->output_shapes.size();
+  if (given != 0 && given != static_cast<size_t>(c->num_outputs())) {
+    return absl::InvalidArgumentError(absl::StrCat("TVM function '", function, "': expected ",
+                                                   c->num_outputs(), " output shapes, given ",
+                                                   given, "."));
+  }
+  for (int i = 0; i < c->num_outputs(); ++i) {
+    ShapeHandle shape = c->num_inputs() > 0 ? c->input(0) : c->UnknownShape();
+    if (given != 0) {
+      TensorShape known;
+      TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape(options->output_shapes[i], &known));
+      TF_RETURN_IF_ERROR(c->MakeShapeFromTensorShape(known, &shape));
+    }
+    c->set_output(i, shape);
+  }
+  return absl::OkStatus();
+}
+
+constexpr char kDoc[] = R"doc(
+Calls a function of a library compiled by TVM or another compiler that speaks tvm-ffi.
+
+The function is called with the inputs and then the outputs, which it fills in.
+
+inputs: What the function reads.
+library: The library's bytes, or nothing. They are read only where no library with that digest is
+  loaded in the process.
+output_shapes: The shape of each output, or nothing.
+outputs: What the function writes.
+digest: The library's identity: "sha256:" and the digest of its bytes in hexadecimal.
+function: The function's name in the library.
+options: How to call it, as a JSON object. "library_name": what messages call the library.
+  "memory_align": the function expects tensors at multiples of so many bytes, and an input that
+  lies elsewhere is copied. "output_shapes": the shape of each output, if it is known. Where neither
+  that nor the input `output_shapes` is given, every output has the first input's shape.
+)doc";
+
+}  // namespace
+
+#define TENSORFLOW_TVM_REGISTER_DSO_OP(name) \
+  REGISTER_OP(name)                          \
+      .Input("inputs: Tin")                  \
+      .Input("library: NL * uint8")          \
+      .Input("output_shapes: NS * Tshape")   \
+      .Output("outputs: Tout")               \
+      .Attr("Tin: list(type) >= 0")          \
+      .Attr("Tout: list(type) >= 1")         \
+      .Attr("NL: int >= 0")                  \
+      .Attr("NS: int >= 0")                  \
+      .Attr("Tshape: {int32, int64} = DT_INT64") \
+      .Attr("digest: string")                \
+      .Attr("function: string")              \
+      .Attr("options: string = ''")          \
+      .SetShapeFn(DSOOpShape)                \
+      .Doc(kDoc)
+
+TENSORFLOW_TVM_REGISTER_DSO_OP("TVM>DSOOp");
+// For functions with side effects or randomness: TensorFlow neither merges nor drops their calls.
+TENSORFLOW_TVM_REGISTER_DSO_OP("TVM>StatefulDSOOp").SetIsStateful();
+
+}  // namespace tensorflow_tvm

@@ -1,0 +1,188 @@
+/* Copyright 2026 The tensorflow_tvm Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+==============================================================================*/
+
+#include "tensorflow_tvm/cc/runtime/call_scope.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "absl/synchronization/mutex.h"
+#include "dlpack/dlpack.h"
+
+namespace tensorflow_tvm {
+namespace {
+
+using tvm::ffi::Object;
+using tvm::ffi::ObjectPtr;
+using tvm::ffi::details::ObjectUnsafe;
+
+thread_local CallScope* current_scope = nullptr;
+
+/// TVM's contract with a parallel loop's body (tvm/runtime/c_backend_api.h).
+struct ParallelGroupEnv {
+  void* sync_handle;
+  int32_t num_task;
+};
+using ParallelBody = int (*)(int task_id, ParallelGroupEnv* env, void* closure_data);
+
+/// Several tasks a thread, so that a thread which was slow to start or has uneven work is helped out.
+constexpr int kTasksPerThread = 4;
+
+/// One parallel loop. Threads take tasks until none is left; the caller works too, and waits only
+/// for tasks that have been taken. So a loop always ends, however busy the pool is and however deep
+/// loops nest, and a helper that comes late finds nothing to do.
+class ParallelLoop {
+ public:
+  ParallelLoop(ParallelBody body, void* closure_data, int num_task)
+      : body_(body), closure_data_(closure_data), num_task_(num_task), unfinished_(num_task) {}
+
+  void Work(CallContext* context) {
+    // Taken before the scope is opened: most helpers of a short loop come too late.
+    int task = next_.fetch_add(1, std::memory_order_relaxed);
+    if (task >= num_task_) return;
+    CallScope scope(context);
+    ParallelGroupEnv env{nullptr, num_task_};
+    int done = 0;
+    for (; task < num_task_; task = next_.fetch_add(1, std::memory_order_relaxed), ++done) {
+      if (failed_.load(std::memory_order_relaxed)) continue;
+      if (body_(task, &env, closure_data_) != 0) {
+        SetError(TakeRaisedError());
+      } else if (ObjectPtr<Object> nested = scope.TakeError()) {
+        SetError(std::move(nested));
+      }
+    }
+    if (unfinished_.fetch_sub(done, std::memory_order_acq_rel) == done) {
+      absl::MutexLock lock(&mutex_);
+      finished_ = true;
+    }
+  }
+
+  /// Waits for the tasks that other threads have taken; returns whether one failed.
+  bool Wait(ObjectPtr<Object>* error) {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(&finished_));
+    *error = std::move(error_);
+    return failed_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  void SetError(ObjectPtr<Object> error) {
+    absl::MutexLock lock(&mutex_);
+    if (!failed_.exchange(true)) error_ = std::move(error);
+  }
+
+  const ParallelBody body_;
+  void* const closure_data_;
+  const int num_task_;
+  std::atomic<int> next_{0};
+  std::atomic<int> unfinished_;
+  std::atomic<bool> failed_{false};
+  absl::Mutex mutex_;
+  bool finished_ = false;
+  ObjectPtr<Object> error_;
+};
+
+int ReportParallelError(ObjectPtr<Object> error) {
+  if (error == nullptr) {
+    TVMFFIErrorSetRaisedFromCStr("InternalError", "a parallel loop failed without saying why");
+    error = TakeRaisedError();
+  }
+  if (CallScope* scope = CallScope::Current()) scope->SetError(error);
+  TVMFFIErrorSetRaised(ObjectUnsafe::GetHeader(error.get()));
+  return -1;
+}
+
+int ParallelLaunch(ParallelBody body, void* closure_data, int num_task) {
+  CallScope* scope = CallScope::Current();
+  CallContext* context = scope == nullptr ? nullptr : scope->context();
+  const int parallelism = context == nullptr ? 1 : std::max(1, context->MaxParallelism());
+  if (num_task <= 0) num_task = parallelism == 1 ? 1 : parallelism * kTasksPerThread;
+  if (parallelism == 1 || num_task == 1) {
+    ParallelGroupEnv env{nullptr, num_task};
+    for (int task = 0; task < num_task; ++task) {
+      if (body(task, &env, closure_data) != 0) return ReportParallelError(TakeRaisedError());
+    }
+    return 0;
+  }
+  auto loop = std::make_shared<ParallelLoop>(body, closure_data, num_task);
+  for (int helper = 1; helper < std::min(parallelism, num_task); ++helper) {
+    context->Schedule([loop, context] { loop->Work(context); });
+  }
+  loop->Work(context);
+  ObjectPtr<Object> error;
+  return loop->Wait(&error) ? ReportParallelError(std::move(error)) : 0;
+}
+
+/// What TVM promises generated code of temporary storage, and the largest vector there is.
+constexpr size_t kWorkspaceAlignment = 128;
+
+void* AllocWorkspace(int device_type, int device_id, uint64_t bytes, int, int) {
+  void* workspace = nullptr;
+  if (device_type == kDLCPU) {
+    if (posix_memalign(&workspace, kWorkspaceAlignment, std::max<uint64_t>(bytes, 1)) != 0) {
+      workspace = nullptr;
+    }
+  } else if (CallScope* scope = CallScope::Current()) {
+    workspace = scope->context()->AllocateDeviceWorkspace(bytes);
+  }
+  if (workspace == nullptr) {
+    TVMFFIErrorSetRaisedFromCStr("MemoryError", "no memory for a TVM function's workspace");
+  }
+  return workspace;
+}
+
+int FreeWorkspace(int device_type, int device_id, void* workspace) {
+  if (device_type == kDLCPU) free(workspace);  // a device's workspace lives until the call ends
+  return 0;
+}
+
+}  // namespace
+
+CallScope::CallScope(CallContext* context) : context_(context), previous_(current_scope) {
+  current_scope = this;
+}
+
+CallScope::~CallScope() { current_scope = previous_; }
+
+CallScope* CallScope::Current() { return current_scope; }
+
+void CallScope::SetError(ObjectPtr<Object> error) {
+  if (error_ == nullptr) error_ = std::move(error);
+}
+
+ObjectPtr<Object> TakeRaisedError() {
+  TVMFFIObjectHandle error = nullptr;
+  TVMFFIErrorMoveFromRaised(&error);
+  return ObjectUnsafe::ObjectPtrFromOwned<Object>(static_cast<TVMFFIObject*>(error));
+}
+
+void* FindBackendFunction(const char* name) {
+  if (std::strcmp(name, "TVMBackendParallelLaunch") == 0) {
+    return reinterpret_cast<void*>(&ParallelLaunch);
+  }
+  if (std::strcmp(name, "TVMBackendAllocWorkspace") == 0) {
+    return reinterpret_cast<void*>(&AllocWorkspace);
+  }
+  if (std::strcmp(name, "TVMBackendFreeWorkspace") == 0) {
+    return reinterpret_cast<void*>(&FreeWorkspace);
+  }
+  return nullptr;
+}
+
+}  // namespace tensorflow_tvm

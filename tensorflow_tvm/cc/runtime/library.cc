@@ -1,0 +1,292 @@
+/* Copyright 2026 The tensorflow_tvm Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+==============================================================================*/
+
+#include "tensorflow_tvm/cc/runtime/library.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "tensorflow_tvm/cc/runtime/call_scope.h"
+#include "tensorflow_tvm/cc/runtime/elf_file.h"
+#include "tensorflow_tvm/cc/runtime/sha256.h"
+#include "tvm/ffi/c_api.h"
+#include "tvm/ffi/error.h"
+
+namespace tensorflow_tvm {
+namespace {
+
+namespace ffi = tvm::ffi;
+
+constexpr absl::string_view kSlotPrefix = "__TVM";
+constexpr absl::string_view kFfiSlotPrefix = "__TVMFFI";
+constexpr char kBarrierSlot[] = "__TVMBackendParallelBarrier";
+constexpr char kPackedCallSlot[] = "__TVMFFIEnvModLookupFromImports";
+
+std::string LastLoaderError() {
+  const char* error = dlerror();
+  return error == nullptr ? "unknown error of the dynamic loader" : error;
+}
+
+/// The TVM runtime, which only some libraries need: those that call packed functions, carry modules
+/// of other devices, or synchronise inside parallel loops.
+class TvmRuntime {
+ public:
+  static TvmRuntime* Global() {
+    static TvmRuntime* runtime = new TvmRuntime();
+    return runtime;
+  }
+
+  void SetFolder(const std::string& folder) {
+    absl::MutexLock lock(&mutex_);
+    folder_ = folder;
+  }
+
+  /// Loads the runtime unless it is there. A failure is tried again next time.
+  absl::Status EnsureLoaded() {
+    absl::MutexLock lock(&mutex_);
+    if (handle_ != nullptr) return absl::OkStatus();
+    void* handle = Open("libtvm_runtime.so");
+    if (handle == nullptr) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the TVM runtime (libtvm_runtime.so) is needed and cannot be loaded: ", LastLoaderError(),
+          ". Install it: pip install apache-tvm"));
+    }
+    Open("libtvm_runtime_extra.so");  // contributed packed functions, such as sorting
+    Open("libtvm_runtime_cuda.so");   // loads only where CUDA is
+    handle_ = handle;
+    return absl::OkStatus();
+  }
+
+  void* FindSymbol(const char* name) {
+    absl::MutexLock lock(&mutex_);
+    return handle_ == nullptr ? nullptr : dlsym(handle_, name);
+  }
+
+ private:
+  void* Open(absl::string_view file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const std::string path = folder_.empty() ? std::string(file) : absl::StrCat(folder_, "/", file);
+    return dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  }
+
+  absl::Mutex mutex_;
+  std::string folder_ ABSL_GUARDED_BY(mutex_);
+  void* handle_ ABSL_GUARDED_BY(mutex_) = nullptr;
+};
+
+bool UseTvmThreadPool() {
+  const char* choice = std::getenv("TENSORFLOW_TVM_THREADPOOL");
+  return choice != nullptr && std::strcmp(choice, "tvm") == 0;
+}
+
+/// The exported name of a function symbol, or "" if it is none.
+std::string FunctionName(const ElfSymbol& symbol) {
+  absl::string_view name = symbol.name;
+  if (symbol.is_data || !absl::ConsumePrefix(&name, ffi::symbol::tvm_ffi_symbol_prefix)) return "";
+  if (absl::StartsWith(name, "_")) return "";              // metadata, documentation, …
+  if (name == "main" && symbol.is_weak) return "";         // TVM's alias of the first function
+  return std::string(name);
+}
+
+}  // namespace
+
+void LibraryObj::HandleCloser::operator()(void* handle) const { dlclose(handle); }
+
+absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string digest,
+                                            std::string name) {
+  const auto refuse = [&name](const absl::Status& why) {
+    return absl::Status(why.code(), absl::StrCat("Cannot load library '", name, "': ",
+                                                 why.message(), "."));
+  };
+  absl::StatusOr<ElfFile> elf = ElfFile::Parse(bytes);
+  if (!elf.ok()) return refuse(elf.status());
+
+  auto library = ffi::make_object<LibraryObj>();
+  std::vector<std::string> slots;
+  for (const ElfSymbol& symbol : elf->symbols()) {
+    if (std::string function = FunctionName(symbol); !function.empty()) {
+      library->functions_.push_back(std::move(function));
+    }
+    if (symbol.is_data && absl::StartsWith(symbol.name, kSlotPrefix) &&
+        symbol.size == sizeof(void*)) {
+      slots.push_back(symbol.name);
+    }
+  }
+  std::sort(library->functions_.begin(), library->functions_.end());
+  if (elf->Find("TVMFFIFunctionCall") != nullptr) {
+    return refuse(absl::InvalidArgumentError(
+        "it carries a copy of libtvm_ffi, and two copies cannot live in one process; link it "
+        "against libtvm_ffi.so instead (or, if this is libtvm_ffi itself, give a library that TVM "
+        "exported)"));
+  }
+  const bool has_imports = elf->Find(ffi::symbol::tvm_ffi_library_bin) != nullptr;
+  if (library->functions_.empty() && !has_imports) {
+    return refuse(absl::InvalidArgumentError(
+        "it exports no TVM function (no symbol starts with __tvm_ffi_); export it with TVM's "
+        "export_library() or tvm-ffi's TVM_FFI_DLL_EXPORT_TYPED_FUNC"));
+  }
+
+  if (absl::Status s = PromoteTvmFfi(); !s.ok()) return refuse(s);
+  // Packed functions may come from the TVM runtime or from anywhere else, so its absence is no
+  // error here; modules of other devices and barriers cannot do without it.
+  const bool own_pool_impossible = elf->Find(kBarrierSlot) != nullptr || UseTvmThreadPool();
+  if (has_imports || own_pool_impossible || elf->Find(kPackedCallSlot) != nullptr) {
+    absl::Status s = TvmRuntime::Global()->EnsureLoaded();
+    if (!s.ok() && (has_imports || own_pool_impossible)) return refuse(s);
+  }
+
+  absl::StatusOr<std::unique_ptr<Snapshot>> snapshot =
+      Snapshot::Create(bytes, absl::StripPrefix(digest, "sha256:"));
+  if (!snapshot.ok()) return refuse(snapshot.status());
+  const std::string& path = (*snapshot)->path();
+  // RTLD_NOW: a symbol that is missing is an error now and not the end of the process later.
+  library->handle_.reset(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
+  if (library->handle_ == nullptr) {
+    std::string error = LastLoaderError();
+    if (absl::StrContains(error, "undefined symbol") &&
+        TvmRuntime::Global()->EnsureLoaded().ok()) {
+      library->handle_.reset(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
+      if (library->handle_ == nullptr) error = LastLoaderError();
+    }
+    if (library->handle_ == nullptr) {
+      return refuse(absl::InvalidArgumentError(
+          absl::StrCat("the dynamic loader says: ", absl::StripPrefix(error, path + ": "))));
+    }
+  }
+  try {
+    library->module_ = ffi::Module::LoadFromFile(path);
+  } catch (const ffi::Error& error) {
+    return refuse(absl::InvalidArgumentError(absl::StrCat("tvm-ffi says: ", error.message())));
+  } catch (const std::exception& error) {
+    return refuse(absl::InvalidArgumentError(absl::StrCat("tvm-ffi says: ", error.what())));
+  }
+  (*snapshot)->RemovePath();
+  library->snapshot_ = *std::move(snapshot);
+  if (absl::Status s = library->FillSlots(slots); !s.ok()) return refuse(s);
+  library->digest_ = std::move(digest);
+  library->name_ = std::move(name);
+  return library;
+}
+
+absl::Status LibraryObj::FillSlots(const std::vector<std::string>& slots) {
+  const bool keep_tvm_pool =
+      UseTvmThreadPool() || std::find(slots.begin(), slots.end(), kBarrierSlot) != slots.end();
+  for (const std::string& slot : slots) {
+    void** address = static_cast<void**>(dlsym(handle_.get(), slot.c_str()));
+    if (address == nullptr) continue;
+    const char* function = slot.c_str() + 2;  // without the underscores
+    if (void* ours = keep_tvm_pool ? nullptr : FindBackendFunction(function)) *address = ours;
+    if (*address == nullptr && absl::StartsWith(slot, kFfiSlotPrefix)) {
+      *address = dlsym(RTLD_DEFAULT, function);
+    }
+    if (*address == nullptr) {
+      if (absl::Status s = TvmRuntime::Global()->EnsureLoaded(); !s.ok()) return s;
+      *address = TvmRuntime::Global()->FindSymbol(function);
+    }
+    if (*address == nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("it needs ", function,
+                       ", which neither tvm-ffi nor the TVM runtime has; install the apache-tvm "
+                       "version that built it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name) {
+  const std::string symbol = absl::StrCat(ffi::symbol::tvm_ffi_symbol_prefix, name);
+  if (std::binary_search(functions_.begin(), functions_.end(), name)) {
+    return LibraryFunction{
+        reinterpret_cast<TVMFFISafeCallType>(dlsym(handle_.get(), symbol.c_str())), nullptr};
+  }
+  absl::MutexLock lock(&mutex_);
+  auto it = imported_.find(name);
+  if (it == imported_.end()) {
+    try {
+      ffi::Optional<ffi::Function> function =
+          (*module_)->GetFunction(name, /*query_imports=*/true);
+      if (function.has_value()) it = imported_.emplace(name, *std::move(function)).first;
+    } catch (const ffi::Error& error) {
+      return absl::InternalError(absl::StrCat("Library '", name_, "' failed to give function '",
+                                              name, "': ", error.message()));
+    }
+  }
+  if (it == imported_.end()) {
+    return absl::NotFoundError(
+        absl::StrCat("Library '", name_, "' has no function '", name, "'. It has: ",
+                     functions_.empty() ? "none" : absl::StrJoin(functions_, ", "), "."));
+  }
+  const auto* function = static_cast<const ffi::FunctionObj*>(it->second.get());
+  return LibraryFunction{function->safe_call, const_cast<ffi::FunctionObj*>(function)};
+}
+
+LibraryRegistry* LibraryRegistry::Global() {
+  static LibraryRegistry* registry = new LibraryRegistry();
+  return registry;
+}
+
+absl::StatusOr<LibraryPtr> LibraryRegistry::Load(absl::string_view bytes, const std::string& name,
+                                                 absl::string_view expected_digest) {
+  std::string digest = Sha256Digest(bytes);
+  if (!expected_digest.empty() && digest != expected_digest) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "Cannot load library '", name, "': its content has been changed or damaged: expected ",
+        expected_digest, ", given ", digest, ". Get the library or model again from its source."));
+  }
+  absl::MutexLock lock(&mutex_);
+  if (LibraryPtr library = FindLocked(digest)) return library;
+  absl::erase_if(libraries_, [](const auto& entry) { return entry.second.expired(); });
+  absl::StatusOr<LibraryPtr> library = LibraryObj::Load(bytes, digest, name);
+  if (library.ok()) libraries_[digest] = WeakLibraryPtr(*library);
+  return library;
+}
+
+LibraryPtr LibraryRegistry::Find(absl::string_view digest) {
+  absl::MutexLock lock(&mutex_);
+  return FindLocked(digest);
+}
+
+LibraryPtr LibraryRegistry::FindLocked(absl::string_view digest) {
+  auto it = libraries_.find(digest);
+  return it == libraries_.end() ? nullptr : it->second.lock();
+}
+
+int LibraryRegistry::size() {
+  absl::MutexLock lock(&mutex_);
+  return std::count_if(libraries_.begin(), libraries_.end(),
+                       [](const auto& entry) { return !entry.second.expired(); });
+}
+
+void SetTvmRuntimeFolder(const std::string& folder) { TvmRuntime::Global()->SetFolder(folder); }
+
+absl::Status PromoteTvmFfi() {
+  // The copy that this library is bound to, whatever it is called.
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&TVMFFIFunctionCall), &info) == 0 ||
+      dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD) == nullptr) {
+    return absl::InternalError(
+        absl::StrCat("cannot make libtvm_ffi visible to TVM libraries: ", LastLoaderError()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tensorflow_tvm

@@ -1,0 +1,91 @@
+/* Copyright 2026 The tensorflow_tvm Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+==============================================================================*/
+
+// What the Python package asks of the runtime, as tvm-ffi global functions.
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "tensorflow_tvm/cc/runtime/library.h"
+#include "tensorflow_tvm/cc/runtime/stats.h"
+#include "tvm/ffi/container/array.h"
+#include "tvm/ffi/container/map.h"
+#include "tvm/ffi/reflection/registry.h"
+#include "tvm/ffi/string.h"
+
+namespace tensorflow_tvm {
+namespace {
+
+namespace ffi = tvm::ffi;
+
+class Library : public ffi::ObjectRef {
+ public:
+  explicit Library(LibraryPtr library) : ObjectRef(std::move(library)) {}
+  TVM_FFI_DEFINE_OBJECT_REF_METHODS_NOTNULLABLE(Library, ffi::ObjectRef, LibraryObj);
+};
+
+/// Errors cross to Python as (code, message): tf.errors has a class for each code.
+ffi::Array<ffi::Any> Result(const absl::Status& status, ffi::Any value) {
+  return {static_cast<int>(status.code()), ffi::String(std::string(status.message())),
+          std::move(value)};
+}
+
+ffi::Array<ffi::Any> LoadLibrary(const ffi::Bytes& bytes, const ffi::String& name,
+                                 const ffi::String& expected_digest) {
+  absl::StatusOr<LibraryPtr> library = LibraryRegistry::Global()->Load(
+      absl::string_view(bytes.data(), bytes.size()), name,
+      absl::string_view(expected_digest.data(), expected_digest.size()));
+  if (!library.ok()) return Result(library.status(), nullptr);
+  return Result(absl::OkStatus(), Library(*std::move(library)));
+}
+
+ffi::Array<ffi::Any> CheckFunction(const Library& library, const ffi::String& name) {
+  return Result(const_cast<LibraryObj*>(library.get())->GetFunction(name).status(), nullptr);
+}
+
+ffi::Array<ffi::String> Functions(const Library& library) {
+  ffi::Array<ffi::String> names;
+  for (const std::string& name : library->functions()) names.push_back(name);
+  return names;
+}
+
+ffi::Map<ffi::String, int64_t> GetStats() {
+  const Stats& stats = Stats::Global();
+  return {{"alignment_copies", stats.alignment_copies.load()},
+          {"alignment_copied_bytes", stats.alignment_copied_bytes.load()},
+          {"libraries", LibraryRegistry::Global()->size()}};
+}
+
+TVM_FFI_STATIC_INIT_BLOCK() {
+  namespace refl = ffi::reflection;
+  refl::ObjectDef<LibraryObj>();
+  refl::GlobalDef()
+      .def("tensorflow_tvm.load_library", LoadLibrary)
+      .def("tensorflow_tvm.check_function", CheckFunction)
+      .def("tensorflow_tvm.functions", Functions)
+      .def("tensorflow_tvm.digest",
+           [](const Library& library) { return ffi::String(library->digest()); })
+      .def("tensorflow_tvm.bytes",
+           [](const Library& library) {
+             return ffi::Bytes(library->bytes().data(), library->bytes().size());
+           })
+      .def("tensorflow_tvm.stats", GetStats)
+      .def("tensorflow_tvm.set_tvm_runtime_folder",
+           [](const ffi::String& folder) { SetTvmRuntimeFolder(folder); });
+}
+
+}  // namespace
+}  // namespace tensorflow_tvm

@@ -1,0 +1,135 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Libraries loaded into this process."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import NoReturn
+
+import numpy as np
+import tensorflow as tf
+import tvm_ffi
+
+from tensorflow_tvm import op_library  # noqa: F401  (registers the functions below)
+
+_load_library = tvm_ffi.get_global_func("tensorflow_tvm.load_library")
+_check_function = tvm_ffi.get_global_func("tensorflow_tvm.check_function")
+_functions = tvm_ffi.get_global_func("tensorflow_tvm.functions")
+_digest = tvm_ffi.get_global_func("tensorflow_tvm.digest")
+_bytes = tvm_ffi.get_global_func("tensorflow_tvm.bytes")
+_stats = tvm_ffi.get_global_func("tensorflow_tvm.stats")
+
+
+def stats() -> dict[str, int]:
+    """Return counters of what may slow a program down.
+
+    Returns
+    -------
+    dict of str to int
+        ``alignment_copies``, ``alignment_copied_bytes``: tensors that were copied since the process
+        began because their memory is not aligned as their function expects, and their total size
+        in bytes. ``libraries``: how many TVM libraries are loaded now.
+
+    Examples
+    --------
+    >>> import tensorflow_tvm as tftvm
+    >>> tftvm.stats()["alignment_copies"]
+    0
+    """
+    return {str(key): int(value) for key, value in _stats().items()}
+
+
+def _raise(code: int, message: str) -> NoReturn:
+    error = tf.compat.v1.errors.exception_type_from_error_code(code)
+    raise error(None, None, message)
+
+
+def _read(path: str) -> bytes:
+    if tf.io.gfile.isdir(path):
+        raise tf.errors.InvalidArgumentError(
+            None, None, f"Cannot load library '{path}': it is a folder; expected a shared library."
+        )
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.NotFoundError:
+        where = "" if os.path.isabs(path) or "://" in path else f" (in folder {os.getcwd()})"
+        raise tf.errors.NotFoundError(
+            None,
+            None,
+            f"Cannot load library '{path}': there is no such file{where}. "
+            "Give the path of a shared library that TVM exported.",
+        ) from None
+
+
+class Library:
+    """A TVM library loaded into this process; it stays loaded while this object lives."""
+
+    def __init__(self, source: str | os.PathLike | bytes, digest: str | None) -> None:
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            content = bytes(source)
+            name = "<bytes>"
+        elif isinstance(source, (str, os.PathLike)):
+            path = os.fspath(source)
+            if not isinstance(path, str) or not path:
+                raise ValueError(f"Expected the path of a library, given {path!r}.")
+            content = _read(path)
+            name = os.path.basename(path)
+        else:
+            raise TypeError(
+                "Expected a library as a path (str or os.PathLike) or its content (bytes), given "
+                f"{type(source).__name__}."
+            )
+        if digest is not None and not (isinstance(digest, str) and digest.startswith("sha256:")):
+            raise ValueError(f"Expected a digest of the form 'sha256:…', given {digest!r}.")
+        code, message, handle = _load_library(content, name, (digest or "").lower())
+        if code:
+            _raise(code, message)
+        self._handle = handle
+        self._eager_constant: tf.Tensor | None = None
+        self._graph_constants: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+        self.name = name
+        self.digest = str(_digest(handle))
+        self.functions = tuple(str(function) for function in _functions(handle))
+
+    def check_function(self, function: str) -> None:
+        """Raise tf.errors.NotFoundError unless the library has `function`."""
+        code, message, _ = _check_function(self._handle, function)
+        if code:
+            _raise(code, message)
+
+    def constant(self) -> tf.Tensor:
+        """Return the library's bytes as a uint8 vector on the CPU, for graphs to capture.
+
+        There is one for all functions, and one for each TF1 graph: a model holds the bytes once,
+        however many ops call the library.
+        """
+        with tf.init_scope():
+            if tf.executing_eagerly():
+                if self._eager_constant is None:
+                    self._eager_constant = self._new_constant()
+                return self._eager_constant
+            graph = tf.compat.v1.get_default_graph()
+            # By name: a tensor keeps its graph alive, and so would be a value that does its key.
+            if graph not in self._graph_constants:
+                self._graph_constants[graph] = self._new_constant().name
+            return graph.get_tensor_by_name(self._graph_constants[graph])
+
+    def _new_constant(self) -> tf.Tensor:
+        content = np.frombuffer(_bytes(self._handle), np.uint8)
+        with tf.device("/cpu:0"):
+            return tf.constant(content, name="tvm_library")

@@ -1,0 +1,106 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Finds, checks and loads the op library, `_tvm_dso_ops.so`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import mmap
+import re
+from pathlib import Path
+from types import ModuleType
+
+_FILE = "_tvm_dso_ops.so"
+_REBUILD = "Build it again for the TensorFlow you have: ./bazelw build //tensorflow_tvm:ops"
+
+# Before the op library, and so before anything else that may bring in libtvm_ffi: two copies of it
+# cannot live in one process, and one that is loaded already is shared.
+try:
+    import tvm_ffi
+except ImportError as error:
+    raise ImportError(
+        "tensorflow_tvm needs the package apache-tvm-ffi, which cannot be imported "
+        f"({error}). Install it: pip install apache-tvm-ffi==0.1.14.post1"
+    ) from error
+
+import tensorflow as tf
+
+
+def find() -> Path:
+    """Return the path of the op library.
+
+    Raises
+    ------
+    ImportError
+        If it has not been built.
+    """
+    package = Path(__file__).resolve().parent
+    # In an installed package and under Bazel it lies beside this file; in a checkout, where Bazel
+    # leaves what it builds.
+    places = [package / _FILE, package.parent / "bazel-bin" / package.name / _FILE]
+    # Under Bazel this file may be a link into the checkout, and the library a file beside the link.
+    places.insert(0, Path(__file__).absolute().parent / _FILE)
+    for place in places:
+        if place.is_file():
+            return place
+    raise ImportError(
+        f"tensorflow_tvm's op library {_FILE} has not been built. Looked for "
+        f"{', '.join(map(str, places[1:]))}. Build it: ./bazelw build //tensorflow_tvm:ops"
+    )
+
+
+def check(path: Path, tensorflow_version: str) -> None:
+    """Check that the op library at `path` was built for this TensorFlow.
+
+    It is read, not loaded: one built for another TensorFlow may crash the process.
+
+    Raises
+    ------
+    ImportError
+        If it was built for another minor version, or is no op library.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        match = re.search(rb"tensorflow_tvm-build-info (\{[^}]*\})", content)
+        if match is None:
+            raise ImportError(f"{path} is not tensorflow_tvm's op library. {_REBUILD}")
+        built_for = json.loads(match[1])["tensorflow"]
+    if built_for.split(".")[:2] != tensorflow_version.split(".")[:2]:
+        raise ImportError(
+            f"tensorflow_tvm's op library {path} was built for TensorFlow {built_for}, and "
+            f"TensorFlow {tensorflow_version} is installed; op libraries work with the minor "
+            f"version they were built for. {_REBUILD}"
+        )
+
+
+def _load() -> ModuleType:
+    path = find()
+    check(path, tf.__version__)
+    try:
+        ops = tf.load_op_library(str(path))
+    except tf.errors.NotFoundError as error:
+        raise ImportError(
+            f"tensorflow_tvm's op library {path} cannot be loaded: {error.message}. {_REBUILD}"
+        ) from error
+    # Where to find the TVM runtime, for the libraries that need it; importing tvm would load the
+    # whole compiler.
+    tvm = importlib.util.find_spec("tvm")
+    for folder in (tvm.submodule_search_locations or []) if tvm else []:
+        if (Path(folder) / "lib" / "libtvm_runtime.so").is_file():
+            tvm_ffi.get_global_func("tensorflow_tvm.set_tvm_runtime_folder")(f"{folder}/lib")
+    return ops
+
+
+ops = _load()
