@@ -17,11 +17,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import te
+from tvm.support import cc
 
 
 def export(functions: Any, path: Any, target: Any = "llvm") -> str:
@@ -54,3 +57,41 @@ def elementwise(
         name="y",
     )
     return prim_func(name, [*arguments, result])
+
+
+def compile_cc(source: str, path: Any, *options: str, kind: str = "-shared") -> str:
+    """Compile C++ text with the compiler that TVM links with and return `path`.
+
+    `kind` is the option that says what is made: "-shared", "-c", "-pie" or "-no-pie".
+    """
+    includes = [f"-I{folder}" for folder in tvm_ffi.libinfo.include_paths()]
+    command = [cc.get_cc(), kind, "-fPIC", *includes, "-o", os.fspath(path), "-x", "c++", "-"]
+    subprocess.run([*command, "-x", "none", *options], input=source, text=True, check=True)
+    return os.fspath(path)
+
+
+# Functions that TVM's compiler cannot make, to be compiled by `compile_cc`. Their arguments are
+# tensors: inputs, then outputs.
+PROBES = """
+#include <tvm/ffi/c_api.h>
+
+static DLTensor* tensor(const TVMFFIAny& argument) {
+  return static_cast<DLTensor*>(argument.v_ptr);
+}
+
+// Writes how often it was called, this call included, into its last argument: int64.
+extern "C" int __tvm_ffi_count(void*, const TVMFFIAny* args, int32_t num_args, TVMFFIAny*) {
+  static int64_t calls = 0;
+  *static_cast<int64_t*>(tensor(args[num_args - 1])->data) = __sync_add_and_fetch(&calls, 1);
+  return 0;
+}
+
+// Writes the address of each argument's data into the last one: int64[number of arguments].
+extern "C" int __tvm_ffi_addresses(void*, const TVMFFIAny* args, int32_t num_args, TVMFFIAny*) {
+  for (int i = 0; i < num_args; ++i) {
+    static_cast<int64_t*>(tensor(args[num_args - 1])->data)[i] =
+        reinterpret_cast<int64_t>(tensor(args[i])->data);
+  }
+  return 0;
+}
+"""

@@ -27,6 +27,7 @@ limitations under the License.
 #include "absl/base/thread_annotations.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
@@ -444,6 +445,11 @@ class DSOOp : public tensorflow::OpKernel {
       const auto* details = static_cast<const tvm::ffi::ErrorObj*>(error.get());
       kind.assign(details->kind.data, details->kind.size);
       message.assign(details->message.data, details->message.size);
+    }
+    if (absl::StrContains(message, "Cannot find function") && !IsTvmRuntimeLoaded()) {
+      absl::StrAppend(&message,
+                      " The TVM runtime, which may have it, is not installed: pip install "
+                      "apache-tvm");
     }
     std::vector<std::string> inputs;
     for (size_t i = 0; i < input_dtypes_.size(); ++i) {

@@ -77,6 +77,11 @@ class TvmRuntime {
     return absl::OkStatus();
   }
 
+  bool IsLoaded() {
+    absl::MutexLock lock(&mutex_);
+    return handle_ != nullptr;
+  }
+
   void* FindSymbol(const char* name) {
     absl::MutexLock lock(&mutex_);
     return handle_ == nullptr ? nullptr : dlsym(handle_, name);
@@ -277,6 +282,8 @@ int LibraryRegistry::size() {
 }
 
 void SetTvmRuntimeFolder(const std::string& folder) { TvmRuntime::Global()->SetFolder(folder); }
+
+bool IsTvmRuntimeLoaded() { return TvmRuntime::Global()->IsLoaded(); }
 
 absl::Status PromoteTvmFfi() {
   // The copy that this library is bound to, whatever it is called.

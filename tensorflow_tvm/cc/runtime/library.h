@@ -113,6 +113,9 @@ class LibraryRegistry {
 /// is used.
 void SetTvmRuntimeFolder(const std::string& folder);
 
+/// Whether libtvm_runtime is loaded.
+bool IsTvmRuntimeLoaded();
+
 /// Makes libtvm_ffi's symbols visible to libraries loaded from now on.
 ///
 /// Exported libraries name no dependencies and bind lazily: with libtvm_ffi loaded privately, as
