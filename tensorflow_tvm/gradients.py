@@ -25,10 +25,10 @@ import tensorflow as tf
 @tf.RegisterGradient("TVM>DSOOp")
 @tf.RegisterGradient("TVM>StatefulDSOOp")
 def _gradient(op: tf.Operation, *_: tf.Tensor) -> NoReturn:
-    function = op.get_attr("function").decode()
-    library = json.loads(op.get_attr("options") or b"{}").get("library_name", "library")
+    callee = json.loads(op.get_attr("callee"))
+    library = callee.get("library_name", callee["digest"])
     raise LookupError(
-        f"TVM function '{function}' of library '{library}' has no gradient. Call it inside a "
+        f"TVM function '{callee['function']}' of library '{library}' has no gradient. Call it inside a "
         "function decorated with tf.custom_gradient that gives one, or stop the gradient with "
         "tf.stop_gradient."
     )

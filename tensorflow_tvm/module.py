@@ -31,6 +31,7 @@ from tensorflow_tvm.op_library import ops
 
 _executing_eagerly = tf.executing_eagerly
 _NOTHING: list[Any] = []
+_DEFAULT_ALIGNMENT = 64
 _LARGEST_ALIGNMENT = 2 << 20
 
 
@@ -105,7 +106,7 @@ class Module:
         output_shape: Any = None,
         output_dtype: Any = None,
         target_device: str | None = None,
-        memory_align: int = 64,
+        memory_align: int = _DEFAULT_ALIGNMENT,
         stateful: bool = False,
     ) -> Function:
         """Return a function of the library.
@@ -187,7 +188,6 @@ class Function:
     ) -> None:
         self.name = name
         self._library = library
-        self._digest = library.digest
         self._context = f"TVM function '{name}' of library '{library.name}'"
         self._device = _parse_device(target_device, self._context)
         self._op = ops.tvm_stateful_dso_op if stateful else ops.tvm_dso_op
@@ -207,18 +207,20 @@ class Function:
         # What the op takes: a dtype's number is read faster than a tf.DType.
         self._dtype_numbers = dtypes and [dtype.as_datatype_enum for dtype in self._dtypes]
 
-        options = {
-            "library_name": library.name,
-            "memory_align": _check_alignment(memory_align, self._context),
-        }
-        self._eager_options = json.dumps(options)
-        self._graph_options = self._eager_options
+        callee: dict[str, Any] = {"digest": library.digest, "function": name}
+        if _check_alignment(memory_align, self._context) != _DEFAULT_ALIGNMENT:
+            callee["memory_align"] = memory_align
+        # An eager call's attributes are read and hashed each time, so this is short; and every
+        # distinct one makes a kernel that TensorFlow keeps, so shapes are passed as tensors.
+        self._eager_callee = json.dumps(callee, separators=(",", ":"))
+        callee["library_name"] = library.name
         self._static = shapes is not None and all(map(output_spec.is_static, shapes))
         if self._static:
-            self._graph_options = json.dumps({**options, "output_shapes": self._shapes})
-        # Shapes as tensors, for eager calls: every distinct attribute would make a kernel that
-        # TensorFlow keeps.
-        self._eager_shapes: list[tf.Tensor] | None = _NOTHING if shapes is None else None
+            callee["output_shapes"] = self._shapes
+        self._graph_callee = json.dumps(callee)
+        # What eager calls pass as output shapes; None until it is known, or if it varies.
+        short_way = shapes is None and self._device is None
+        self._eager_shapes: list[tf.Tensor] | None = _NOTHING if short_way else None
 
     def __repr__(self) -> str:
         return f"<tensorflow_tvm.Function '{self.name}' of library '{self._library.name}'>"
@@ -246,29 +248,22 @@ class Function:
         TypeError, ValueError
             If an input cannot be made a tensor, or the graph being built contradicts itself.
         """
-        if self._device is not None:
-            with tf.device(self._device):
-                return self._call(inputs, name)
-        return self._call(inputs, name)
-
-    def _call(self, inputs: tuple[Any, ...], name: str | None) -> Any:
-        # The shortest way first; whatever is not plain goes the other.
-        if _executing_eagerly() and self._eager_shapes is not None:
+        # The short way, for eager calls on tensors: each step here is felt.
+        if self._eager_shapes is not None and _executing_eagerly():
             try:
                 outputs = self._op(
                     inputs,
                     _NOTHING,
                     self._eager_shapes,
-                    self._dtype_numbers or self._first_dtype(inputs) * self._count,
-                    self._digest,
-                    self.name,
-                    self._eager_options,
+                    self._dtype_numbers or [inputs[0].dtype.as_datatype_enum] * self._count,
+                    self._eager_callee,
                     name,
                 )
                 return tuple(outputs) if self._several else outputs[0]
-            except (TypeError, ValueError, AttributeError):
-                pass  # not all inputs are tensors
-        return self._call_with_care(inputs, name)
+            except (TypeError, ValueError, AttributeError, IndexError):
+                pass  # not all inputs are tensors, or there are none
+        with tf.device(self._device) if self._device else contextlib.nullcontext():
+            return self._call_with_care(inputs, name)
 
     def _call_with_care(self, inputs: tuple[Any, ...], name: str | None) -> Any:
         tensors = [self._convert(value, i) for i, value in enumerate(inputs)]
@@ -278,16 +273,16 @@ class Function:
                 "output's shape and dtype from. Give output_shape and output_dtype to Module.func."
             )
         if _executing_eagerly():
-            libraries, options = _NOTHING, self._eager_options
-            if self._eager_shapes is None:
+            libraries, callee = _NOTHING, self._eager_callee
+            if self._shapes is None:
+                shapes = _NOTHING
+            else:
                 with tf.device("/cpu:0"):
                     shapes = output_spec.to_tensors(self._shapes)
-                if self._static:
+                if self._static and self._device is None:
                     self._eager_shapes = shapes
-            else:
-                shapes = self._eager_shapes
         else:
-            libraries, options = [self._library.constant()], self._graph_options
+            libraries, callee = [self._library.constant()], self._graph_callee
             shapes = (
                 _NOTHING
                 if self._static or self._shapes is None
@@ -299,17 +294,11 @@ class Function:
             tensors,
             libraries,
             shapes,
-            self._dtype_numbers or self._first_dtype(tensors) * self._count,
-            self._digest,
-            self.name,
-            options,
+            self._dtype_numbers or [tensors[0].dtype.base_dtype.as_datatype_enum] * self._count,
+            callee,
             name,
         )
         return tuple(outputs) if self._several else outputs[0]
-
-    @staticmethod
-    def _first_dtype(inputs: Any) -> list[int]:
-        return [inputs[0].dtype.base_dtype.as_datatype_enum]
 
     def _convert(self, value: Any, index: int) -> tf.Tensor:
         try:

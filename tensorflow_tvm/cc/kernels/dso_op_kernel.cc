@@ -38,7 +38,7 @@ limitations under the License.
 #include "tensorflow/core/platform/logging.h"
 #include "tensorflow/core/platform/threadpool.h"
 #include "tensorflow/core/util/work_sharder.h"
-#include "tensorflow_tvm/cc/runtime/call_options.h"
+#include "tensorflow_tvm/cc/runtime/callee.h"
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
 #include "tensorflow_tvm/cc/runtime/library.h"
@@ -154,14 +154,11 @@ class Arguments {
 class DSOOp : public tensorflow::OpKernel {
  public:
   explicit DSOOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("digest", &digest_));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("function", &function_));
     std::string json;
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("options", &json));
-    absl::StatusOr<CallOptions> options = CallOptions::Parse(json);
-    OP_REQUIRES_OK(ctx, options.status());
-    library_name_ = options->library_name;
-    memory_align_ = options->memory_align;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("callee", &json));
+    absl::StatusOr<Callee> callee = Callee::Parse(json);
+    OP_REQUIRES_OK(ctx, callee.status());
+    callee_ = *std::move(callee);
     OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tin", "input", &input_dtypes_));
     OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tout", "output", &output_dtypes_));
     int library_count = 0;
@@ -172,7 +169,7 @@ class DSOOp : public tensorflow::OpKernel {
     if (library_count > 0) library_index_ = inputs;
     if (shape_count > 0) shapes_index_ = inputs + library_count;
 
-    for (const std::vector<int64_t>& dims : options->output_shapes) {
+    for (const std::vector<int64_t>& dims : callee_.output_shapes) {
       OP_REQUIRES_OK(ctx, MakeShape(dims, static_cast<int>(static_shapes_.size()),
                                     &static_shapes_.emplace_back()));
     }
@@ -218,8 +215,14 @@ class DSOOp : public tensorflow::OpKernel {
     }
   };
 
+  /// What messages call the function.
   std::string Name() const {
-    return absl::StrCat("TVM function '", function_, "' of library '", library_name_, "'");
+    std::string library = callee_.library_name;
+    if (library.empty()) {
+      LibraryPtr loaded = LibraryRegistry::Global()->Find(callee_.digest);
+      library = loaded == nullptr ? callee_.digest : loaded->name();
+    }
+    return absl::StrCat("TVM function '", callee_.function, "' of library '", library, "'");
   }
 
   absl::Status ReadDtypes(OpKernelConstruction* ctx, const char* attr, const char* role,
@@ -244,20 +247,20 @@ class DSOOp : public tensorflow::OpKernel {
       *result = current;
       return absl::OkStatus();
     }
-    LibraryPtr library = LibraryRegistry::Global()->Find(digest_);
+    LibraryPtr library = LibraryRegistry::Global()->Find(callee_.digest);
     if (library == nullptr) {
       if (library_index_ < 0) {
         return absl::FailedPreconditionError(
-            absl::StrCat(Name(), ": no library with digest ", digest_,
+            absl::StrCat(Name(), ": no library with digest ", callee_.digest,
                          " is loaded in this process; keep its tensorflow_tvm.Module alive"));
       }
       const Tensor& bytes = ctx->input(library_index_);
       absl::StatusOr<LibraryPtr> loaded =
-          LibraryRegistry::Global()->Load(bytes.tensor_data(), library_name_, digest_);
+          LibraryRegistry::Global()->Load(bytes.tensor_data(), callee_.library_name, callee_.digest);
       if (!loaded.ok()) return loaded.status();
       library = *std::move(loaded);
     }
-    absl::StatusOr<LibraryFunction> function = library->GetFunction(function_);
+    absl::StatusOr<LibraryFunction> function = library->GetFunction(callee_.function);
     if (!function.ok()) return function.status();
     auto resolved = std::make_unique<Resolved>();
     resolved->function = *function;
@@ -320,16 +323,16 @@ class DSOOp : public tensorflow::OpKernel {
   }
 
   bool IsAligned(const void* data) const {
-    return (reinterpret_cast<uintptr_t>(data) & (memory_align_ - 1)) == 0;
+    return (reinterpret_cast<uintptr_t>(data) & (callee_.memory_align - 1)) == 0;
   }
 
   /// Allocates `bytes` bytes of temporary memory that is aligned as the function expects.
   absl::Status AllocateAligned(OpKernelContext* ctx, int64_t bytes, Tensor* storage,
                                char** data) const {
     TF_RETURN_IF_ERROR(
-        ctx->allocate_temp(tensorflow::DT_UINT8, TensorShape({bytes + memory_align_}), storage));
+        ctx->allocate_temp(tensorflow::DT_UINT8, TensorShape({bytes + callee_.memory_align}), storage));
     const uintptr_t address = reinterpret_cast<uintptr_t>(storage->tensor_data().data());
-    *data = reinterpret_cast<char*>((address + memory_align_ - 1) & ~(memory_align_ - 1));
+    *data = reinterpret_cast<char*>((address + callee_.memory_align - 1) & ~(callee_.memory_align - 1));
     return absl::OkStatus();
   }
 
@@ -340,7 +343,7 @@ class DSOOp : public tensorflow::OpKernel {
     static std::atomic<bool> warned{false};
     if (!warned.exchange(true)) {
       LOG(WARNING) << Name() << ": a tensor of " << bytes << " bytes is not at a multiple of "
-                   << memory_align_ << " bytes and is copied at every call. Tensors that "
+                   << callee_.memory_align << " bytes and is copied at every call. Tensors that "
                    << "TensorFlow allocates lie at multiples of 64; memory brought in by DLPack "
                    << "may not. tensorflow_tvm.stats() counts such copies; this is said once.";
     }
@@ -466,10 +469,7 @@ class DSOOp : public tensorflow::OpKernel {
                      ") and outputs (", absl::StrJoin(outputs, ", "), ")."));
   }
 
-  std::string digest_;
-  std::string function_;
-  std::string library_name_;
-  int64_t memory_align_ = 0;
+  Callee callee_;
   int library_index_ = -1;
   int shapes_index_ = -1;
   std::vector<DLDataType> input_dtypes_;

@@ -20,7 +20,7 @@ limitations under the License.
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow_tvm/cc/runtime/call_options.h"
+#include "tensorflow_tvm/cc/runtime/callee.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
 
 namespace tensorflow_tvm {
@@ -44,10 +44,12 @@ absl::Status CheckDtypes(InferenceContext* c, const char* attr, const char* role
 }
 
 absl::Status DSOOpShape(InferenceContext* c) {
-  std::string function;
-  TF_RETURN_IF_ERROR(c->GetAttr("function", &function));
-  TF_RETURN_IF_ERROR(CheckDtypes(c, "Tin", "input", function));
-  TF_RETURN_IF_ERROR(CheckDtypes(c, "Tout", "output", function));
+  std::string json;
+  TF_RETURN_IF_ERROR(c->GetAttr("callee", &json));
+  absl::StatusOr<Callee> callee = Callee::Parse(json);
+  if (!callee.ok()) return callee.status();
+  TF_RETURN_IF_ERROR(CheckDtypes(c, "Tin", "input", callee->function));
+  TF_RETURN_IF_ERROR(CheckDtypes(c, "Tout", "output", callee->function));
 
   std::vector<ShapeHandle> shape_tensors;
   TF_RETURN_IF_ERROR(c->input("output_shapes", &shape_tensors));
@@ -60,13 +62,9 @@ absl::Status DSOOpShape(InferenceContext* c) {
     }
     return absl::OkStatus();
   }
-  std::string json;
-  TF_RETURN_IF_ERROR(c->GetAttr("options", &json));
-  absl::StatusOr<CallOptions> options = CallOptions::Parse(json);
-  if (!options.ok()) return options.status();
-  const size_t given = options->output_shapes.size();
+  const size_t given = callee->output_shapes.size();
   if (given != 0 && given != static_cast<size_t>(c->num_outputs())) {
-    return absl::InvalidArgumentError(absl::StrCat("TVM function '", function, "': expected ",
+    return absl::InvalidArgumentError(absl::StrCat("TVM function '", callee->function, "': expected ",
                                                    c->num_outputs(), " output shapes, given ",
                                                    given, "."));
   }
@@ -74,7 +72,7 @@ absl::Status DSOOpShape(InferenceContext* c) {
     ShapeHandle shape = c->num_inputs() > 0 ? c->input(0) : c->UnknownShape();
     if (given != 0) {
       TensorShape known;
-      TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape(options->output_shapes[i], &known));
+      TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape(callee->output_shapes[i], &known));
       TF_RETURN_IF_ERROR(c->MakeShapeFromTensorShape(known, &shape));
     }
     c->set_output(i, shape);
@@ -92,12 +90,12 @@ library: The library's bytes, or nothing. They are read only where no library wi
   loaded in the process.
 output_shapes: The shape of each output, or nothing.
 outputs: What the function writes.
-digest: The library's identity: "sha256:" and the digest of its bytes in hexadecimal.
-function: The function's name in the library.
-options: How to call it, as a JSON object. "library_name": what messages call the library.
-  "memory_align": the function expects tensors at multiples of so many bytes, and an input that
-  lies elsewhere is copied. "output_shapes": the shape of each output, if it is known. Where neither
-  that nor the input `output_shapes` is given, every output has the first input's shape.
+callee: What to call, as a JSON object. "digest": the library's identity, "sha256:" and the digest of
+  its bytes in hexadecimal. "function": the function's name in the library. "library_name": what
+  messages call the library. "memory_align": the function expects tensors at multiples of so many
+  bytes, and an input that lies elsewhere is copied. "output_shapes": the shape of each output, if it
+  is known. Where neither that nor the input `output_shapes` is given, every output has the first
+  input's shape.
 )doc";
 
 }  // namespace
@@ -113,9 +111,7 @@ options: How to call it, as a JSON object. "library_name": what messages call th
       .Attr("NL: int >= 0")                  \
       .Attr("NS: int >= 0")                  \
       .Attr("Tshape: {int32, int64} = DT_INT64") \
-      .Attr("digest: string")                \
-      .Attr("function: string")              \
-      .Attr("options: string = ''")          \
+      .Attr("callee: string")                \
       .SetShapeFn(DSOOpShape)                \
       .Doc(kDoc)
 

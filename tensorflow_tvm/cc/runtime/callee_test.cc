@@ -13,7 +13,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 ==============================================================================*/
 
-#include "tensorflow_tvm/cc/runtime/call_options.h"
+#include "tensorflow_tvm/cc/runtime/callee.h"
 
 #include "absl/log/check.h"
 #include "absl/strings/match.h"
@@ -22,25 +22,27 @@ namespace tensorflow_tvm {
 namespace {
 
 void TestDefaults() {
-  for (const char* json : {"", "{}"}) {
-    absl::StatusOr<CallOptions> options = CallOptions::Parse(json);
-    CHECK_OK(options);
-    CHECK_EQ(options->memory_align, 64);
-    CHECK(options->output_shapes.empty());
-  }
+  absl::StatusOr<Callee> callee = Callee::Parse(R"({"digest": "sha256:0", "function": "f"})");
+  CHECK_OK(callee);
+  CHECK_EQ(callee->digest, "sha256:0");
+  CHECK_EQ(callee->function, "f");
+  CHECK_EQ(callee->library_name, "");
+  CHECK_EQ(callee->memory_align, 64);
+  CHECK(callee->output_shapes.empty());
 }
 
 void TestAllKeys() {
-  absl::StatusOr<CallOptions> options = CallOptions::Parse(
-      R"({"library_name": "a \"b\".so", "memory_align": 256, "output_shapes": [[2, 3], []]})");
-  CHECK_OK(options);
-  CHECK_EQ(options->library_name, "a \"b\".so");
-  CHECK_EQ(options->memory_align, 256);
-  CHECK((options->output_shapes == std::vector<std::vector<int64_t>>{{2, 3}, {}}));
+  absl::StatusOr<Callee> callee = Callee::Parse(
+      R"({"digest": "d", "function": "f", "library_name": "a \"b\".so", "memory_align": 256,
+          "output_shapes": [[2, 3], []]})");
+  CHECK_OK(callee);
+  CHECK_EQ(callee->library_name, "a \"b\".so");
+  CHECK_EQ(callee->memory_align, 256);
+  CHECK((callee->output_shapes == std::vector<std::vector<int64_t>>{{2, 3}, {}}));
 }
 
 void TestSmallAlignmentIsRaised() {
-  CHECK_EQ(CallOptions::Parse(R"({"memory_align": 1})")->memory_align, 64);
+  CHECK_EQ(Callee::Parse(R"({"digest": "d", "function": "f", "memory_align": 1})")->memory_align, 64);
 }
 
 void TestErrors() {
@@ -49,16 +51,19 @@ void TestErrors() {
     const char* expected;
   } const cases[] = {
       {"{", "cannot be read"},
+      {"", "cannot be read"},
       {"[]", "cannot be read"},
+      {"{}", "must give"},
+      {R"({"digest": "d"})", "must give"},
       {R"({"output_shapes": 3})", "cannot be read"},
       {R"({"output_shapes": [["n"]]})", "cannot be read"},
-      {R"({"memory_align": 3})", "power of two"},
-      {R"({"memory_align": -64})", "power of two"},
-      {R"({"memory_align": 4294967296})", "power of two"},
+      {R"({"digest": "d", "function": "f", "memory_align": 3})", "power of two"},
+      {R"({"digest": "d", "function": "f", "memory_align": -64})", "power of two"},
+      {R"({"digest": "d", "function": "f", "memory_align": 4294967296})", "power of two"},
       {R"({"from_the_future": 1})", "unknown key 'from_the_future'"},
   };
   for (const auto& test : cases) {
-    absl::Status status = CallOptions::Parse(test.json).status();
+    absl::Status status = Callee::Parse(test.json).status();
     CHECK(absl::IsInvalidArgument(status)) << test.json;
     CHECK(absl::StrContains(status.message(), test.expected)) << status;
   }

@@ -13,8 +13,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 ==============================================================================*/
 
-#ifndef TENSORFLOW_TVM_CC_RUNTIME_CALL_OPTIONS_H_
-#define TENSORFLOW_TVM_CC_RUNTIME_CALL_OPTIONS_H_
+#ifndef TENSORFLOW_TVM_CC_RUNTIME_CALLEE_H_
+#define TENSORFLOW_TVM_CC_RUNTIME_CALLEE_H_
 
 #include <cstdint>
 #include <string>
@@ -24,11 +24,17 @@ limitations under the License.
 
 namespace tensorflow_tvm {
 
-/// How the op calls its function. All of it travels in one attribute, `options`, as a JSON object:
-/// each attribute of an op costs every eager call some 5 % of a built-in op's time.
-struct CallOptions {
-  /// What messages call the library.
-  std::string library_name = "library";
+/// What the op calls, and how. All of it travels in one attribute, as a JSON object: each attribute
+/// of an op costs every eager call some 5 % of a built-in op's time.
+struct Callee {
+  /// The library's identity: "sha256:" and the digest of its bytes in hexadecimal.
+  std::string digest;
+
+  /// The function's name in the library.
+  std::string function;
+
+  /// What messages call the library; empty for the name under which it was loaded.
+  std::string library_name;
 
   /// The function expects tensors at multiples of so many bytes.
   int64_t memory_align = 64;
@@ -36,11 +42,11 @@ struct CallOptions {
   /// The shape of each output where it is known beforehand, else empty.
   std::vector<std::vector<int64_t>> output_shapes;
 
-  /// Parses `json`; "" gives the defaults. An unknown key is an error: the graph that holds it asks
-  /// for something that this version cannot do.
-  static absl::StatusOr<CallOptions> Parse(const std::string& json);
+  /// Parses `json`. All but `digest` and `function` may be missing. An unknown key is an error: the
+  /// graph that holds it asks for something that this version cannot do.
+  static absl::StatusOr<Callee> Parse(const std::string& json);
 };
 
 }  // namespace tensorflow_tvm
 
-#endif  // TENSORFLOW_TVM_CC_RUNTIME_CALL_OPTIONS_H_
+#endif  // TENSORFLOW_TVM_CC_RUNTIME_CALLEE_H_

@@ -13,7 +13,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 ==============================================================================*/
 
-#include "tensorflow_tvm/cc/runtime/call_options.h"
+#include "tensorflow_tvm/cc/runtime/callee.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -31,8 +31,12 @@ namespace ffi = tvm::ffi;
 constexpr int64_t kLeastAlignment = 64;
 constexpr int64_t kLargestAlignment = 2 << 20;  // a huge page
 
-absl::Status Check(const CallOptions& options) {
-  const int64_t align = options.memory_align;
+absl::Status Check(const Callee& callee) {
+  if (callee.digest.empty() || callee.function.empty()) {
+    return absl::InvalidArgumentError(
+        "attribute 'callee' of a TVM op must give \"digest\" and \"function\"");
+  }
+  const int64_t align = callee.memory_align;
   if (align <= 0 || align > kLargestAlignment || (align & (align - 1)) != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("memory_align must be a power of two between 1 and ", kLargestAlignment,
@@ -41,16 +45,20 @@ absl::Status Check(const CallOptions& options) {
   return absl::OkStatus();
 }
 
-void Read(const ffi::json::Object& object, CallOptions* options) {
+void Read(const ffi::json::Object& object, Callee* callee) {
   for (const auto& [key_any, value] : object) {
     const std::string key = key_any.cast<ffi::String>();
-    if (key == "library_name") {
-      options->library_name = value.cast<ffi::String>();
+    if (key == "digest") {
+      callee->digest = value.cast<ffi::String>();
+    } else if (key == "function") {
+      callee->function = value.cast<ffi::String>();
+    } else if (key == "library_name") {
+      callee->library_name = value.cast<ffi::String>();
     } else if (key == "memory_align") {
-      options->memory_align = value.cast<int64_t>();
+      callee->memory_align = value.cast<int64_t>();
     } else if (key == "output_shapes") {
       for (const ffi::Any& shape : value.cast<ffi::json::Array>()) {
-        std::vector<int64_t>& dims = options->output_shapes.emplace_back();
+        std::vector<int64_t>& dims = callee->output_shapes.emplace_back();
         for (const ffi::Any& dim : shape.cast<ffi::json::Array>()) {
           dims.push_back(dim.cast<int64_t>());
         }
@@ -64,19 +72,17 @@ void Read(const ffi::json::Object& object, CallOptions* options) {
 
 }  // namespace
 
-absl::StatusOr<CallOptions> CallOptions::Parse(const std::string& json) {
-  CallOptions options;
-  if (!json.empty()) {
-    try {
-      Read(ffi::json::Parse(json).cast<ffi::json::Object>(), &options);
-    } catch (const ffi::Error& error) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("attribute 'options' of a TVM op cannot be read: ", error.message()));
-    }
+absl::StatusOr<Callee> Callee::Parse(const std::string& json) {
+  Callee callee;
+  try {
+    Read(ffi::json::Parse(json).cast<ffi::json::Object>(), &callee);
+  } catch (const ffi::Error& error) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "attribute 'callee' of a TVM op cannot be read: ", error.message(), "; given: ", json));
   }
-  if (absl::Status s = Check(options); !s.ok()) return s;
-  if (options.memory_align < kLeastAlignment) options.memory_align = kLeastAlignment;
-  return options;
+  if (absl::Status s = Check(callee); !s.ok()) return s;
+  if (callee.memory_align < kLeastAlignment) callee.memory_align = kLeastAlignment;
+  return callee;
 }
 
 }  // namespace tensorflow_tvm
