@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 
 
 def run_python(
@@ -29,9 +30,16 @@ def run_python(
     It returns however the process ends: check `returncode`, which is negative for a signal.
     """
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, args)],
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **(env or {})},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def check_python(code: str, *args: str, env: dict[str, str] | None = None) -> str:
+    """Run `code` as `run_python` does and return what it printed; it must succeed."""
+    process = run_python(code, *args, env=env)
+    assert process.returncode == 0, process.stderr[-4000:]
+    return process.stdout
