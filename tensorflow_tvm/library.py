@@ -31,6 +31,7 @@ _check_function = tvm_ffi.get_global_func("tensorflow_tvm.check_function")
 _functions = tvm_ffi.get_global_func("tensorflow_tvm.functions")
 _digest = tvm_ffi.get_global_func("tensorflow_tvm.digest")
 _bytes = tvm_ffi.get_global_func("tensorflow_tvm.bytes")
+_name_of_digest = tvm_ffi.get_global_func("tensorflow_tvm.name_of_digest")
 _stats = tvm_ffi.get_global_func("tensorflow_tvm.stats")
 
 
@@ -51,6 +52,11 @@ def stats() -> dict[str, int]:
     0
     """
     return {str(key): int(value) for key, value in _stats().items()}
+
+
+def name_of_digest(digest: str) -> str:
+    """Return what messages call the loaded library with that digest; the digest if there is none."""
+    return str(_name_of_digest(digest))
 
 
 def _raise(code: int, message: str) -> NoReturn:

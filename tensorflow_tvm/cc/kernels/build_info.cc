@@ -13,9 +13,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 ==============================================================================*/
 
-// Says what this library was built for, to be read from the file before it is loaded: against another
-// TensorFlow it may not even link. TensorFlow's headers do not know their own version, so the build
-// gives it.
+// Says what this library was built for, to be read from the file before it is loaded: against
+// another TensorFlow it may not even link. TensorFlow's headers do not know their own version, so
+// the build gives it.
 
 #define TENSORFLOW_TVM_STRING(text) #text
 #define TENSORFLOW_TVM_STRING_OF(macro) TENSORFLOW_TVM_STRING(macro)

@@ -38,8 +38,8 @@ limitations under the License.
 #include "tensorflow/core/platform/logging.h"
 #include "tensorflow/core/platform/threadpool.h"
 #include "tensorflow/core/util/work_sharder.h"
-#include "tensorflow_tvm/cc/runtime/callee.h"
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
+#include "tensorflow_tvm/cc/runtime/callee.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
 #include "tensorflow_tvm/cc/runtime/library.h"
 #include "tensorflow_tvm/cc/runtime/stats.h"
@@ -255,8 +255,8 @@ class DSOOp : public tensorflow::OpKernel {
                          " is loaded in this process; keep its tensorflow_tvm.Module alive"));
       }
       const Tensor& bytes = ctx->input(library_index_);
-      absl::StatusOr<LibraryPtr> loaded =
-          LibraryRegistry::Global()->Load(bytes.tensor_data(), callee_.library_name, callee_.digest);
+      absl::StatusOr<LibraryPtr> loaded = LibraryRegistry::Global()->Load(
+          bytes.tensor_data(), callee_.library_name, callee_.digest);
       if (!loaded.ok()) return loaded.status();
       library = *std::move(loaded);
     }
@@ -282,9 +282,9 @@ class DSOOp : public tensorflow::OpKernel {
     }
     const Tensor& given = ctx->input(shapes_index_ + output);
     if (given.dims() != 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Name(), ": the shape of output ", output,
-                       " must be a vector, given a tensor of shape ", given.shape().DebugString()));
+      return absl::InvalidArgumentError(absl::StrCat(Name(), ": the shape of output ", output,
+                                                     " must be a vector, given a tensor of shape ",
+                                                     given.shape().DebugString()));
     }
     // Read as bytes: Tensor::flat() ends the process on memory that is not aligned.
     const char* data = given.tensor_data().data();
@@ -303,9 +303,9 @@ class DSOOp : public tensorflow::OpKernel {
 
   absl::Status MakeShape(absl::Span<const int64_t> dims, int output, TensorShape* shape) const {
     if (absl::Status s = TensorShape::BuildTensorShape(dims, shape); !s.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Name(), ": output ", output, " cannot have shape [",
-                       absl::StrJoin(dims, ","), "]: ", s.message()));
+      return absl::InvalidArgumentError(absl::StrCat(Name(), ": output ", output,
+                                                     " cannot have shape [",
+                                                     absl::StrJoin(dims, ","), "]: ", s.message()));
     }
     return absl::OkStatus();
   }
@@ -316,10 +316,10 @@ class DSOOp : public tensorflow::OpKernel {
     bool fits = shape.num_elements() <= kMost;
     for (int i = 0; i < shape.dims(); ++i) fits = fits && shape.dim_size(i) <= kMost;
     if (TF_PREDICT_TRUE(fits)) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        Name(), ": ", role, " ", index, " has shape ", shape.DebugString(),
-        "; TVM functions count elements in 32 bits, so that at most ", kMost,
-        " are allowed. Split the tensor and call the function on the parts"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(Name(), ": ", role, " ", index, " has shape ", shape.DebugString(),
+                     "; TVM functions count elements in 32 bits, so that at most ", kMost,
+                     " are allowed. Split the tensor and call the function on the parts"));
   }
 
   bool IsAligned(const void* data) const {
@@ -329,10 +329,11 @@ class DSOOp : public tensorflow::OpKernel {
   /// Allocates `bytes` bytes of temporary memory that is aligned as the function expects.
   absl::Status AllocateAligned(OpKernelContext* ctx, int64_t bytes, Tensor* storage,
                                char** data) const {
-    TF_RETURN_IF_ERROR(
-        ctx->allocate_temp(tensorflow::DT_UINT8, TensorShape({bytes + callee_.memory_align}), storage));
+    TF_RETURN_IF_ERROR(ctx->allocate_temp(tensorflow::DT_UINT8,
+                                          TensorShape({bytes + callee_.memory_align}), storage));
     const uintptr_t address = reinterpret_cast<uintptr_t>(storage->tensor_data().data());
-    *data = reinterpret_cast<char*>((address + callee_.memory_align - 1) & ~(callee_.memory_align - 1));
+    *data =
+        reinterpret_cast<char*>((address + callee_.memory_align - 1) & ~(callee_.memory_align - 1));
     return absl::OkStatus();
   }
 
@@ -402,8 +403,8 @@ class DSOOp : public tensorflow::OpKernel {
       if (results[i]->NumElements() == 0) {
         data = no_data;
       } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
-        TF_RETURN_IF_ERROR(AllocateAligned(ctx, results[i]->tensor_data().size(),
-                                           &storage.emplace_back(), &data));
+        TF_RETURN_IF_ERROR(
+            AllocateAligned(ctx, results[i]->tensor_data().size(), &storage.emplace_back(), &data));
         staged.emplace_back(i, data);
       }
       arguments.Add(results[i]->shape(), output_dtypes_[i], data);
@@ -412,8 +413,7 @@ class DSOOp : public tensorflow::OpKernel {
     TF_RETURN_IF_ERROR(Invoke(ctx, function, arguments));
     for (const auto& [output, data] : staged) {
       const absl::string_view target = results[output]->tensor_data();
-      TF_RETURN_IF_ERROR(
-          Copy(stream, data, const_cast<char*>(target.data()), target.size()));
+      TF_RETURN_IF_ERROR(Copy(stream, data, const_cast<char*>(target.data()), target.size()));
     }
     return absl::OkStatus();
   }
@@ -481,13 +481,11 @@ class DSOOp : public tensorflow::OpKernel {
   std::vector<std::unique_ptr<Resolved>> published_ ABSL_GUARDED_BY(mutex_);
 };
 
-#define TENSORFLOW_TVM_REGISTER_KERNEL(name)                               \
-  REGISTER_KERNEL_BUILDER(Name(name).Device(tensorflow::DEVICE_CPU), DSOOp); \
-  REGISTER_KERNEL_BUILDER(Name(name)                                       \
-                              .Device(tensorflow::DEVICE_GPU)              \
-                              .HostMemory("library")                       \
-                              .HostMemory("output_shapes"),                \
-                          DSOOp)
+#define TENSORFLOW_TVM_REGISTER_KERNEL(name)                                                       \
+  REGISTER_KERNEL_BUILDER(Name(name).Device(tensorflow::DEVICE_CPU), DSOOp);                       \
+  REGISTER_KERNEL_BUILDER(                                                                         \
+      Name(name).Device(tensorflow::DEVICE_GPU).HostMemory("library").HostMemory("output_shapes"), \
+      DSOOp)
 
 TENSORFLOW_TVM_REGISTER_KERNEL("TVM>DSOOp");
 TENSORFLOW_TVM_REGISTER_KERNEL("TVM>StatefulDSOOp");

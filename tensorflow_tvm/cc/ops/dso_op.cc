@@ -64,9 +64,9 @@ absl::Status DSOOpShape(InferenceContext* c) {
   }
   const size_t given = callee->output_shapes.size();
   if (given != 0 && given != static_cast<size_t>(c->num_outputs())) {
-    return absl::InvalidArgumentError(absl::StrCat("TVM function '", callee->function, "': expected ",
-                                                   c->num_outputs(), " output shapes, given ",
-                                                   given, "."));
+    return absl::InvalidArgumentError(absl::StrCat("TVM function '", callee->function,
+                                                   "': expected ", c->num_outputs(),
+                                                   " output shapes, given ", given, "."));
   }
   for (int i = 0; i < c->num_outputs(); ++i) {
     ShapeHandle shape = c->num_inputs() > 0 ? c->input(0) : c->UnknownShape();
@@ -100,19 +100,19 @@ callee: What to call, as a JSON object. "digest": the library's identity, "sha25
 
 }  // namespace
 
-#define TENSORFLOW_TVM_REGISTER_DSO_OP(name) \
-  REGISTER_OP(name)                          \
-      .Input("inputs: Tin")                  \
-      .Input("library: NL * uint8")          \
-      .Input("output_shapes: NS * Tshape")   \
-      .Output("outputs: Tout")               \
-      .Attr("Tin: list(type) >= 0")          \
-      .Attr("Tout: list(type) >= 1")         \
-      .Attr("NL: int >= 0")                  \
-      .Attr("NS: int >= 0")                  \
+#define TENSORFLOW_TVM_REGISTER_DSO_OP(name)     \
+  REGISTER_OP(name)                              \
+      .Input("inputs: Tin")                      \
+      .Input("library: NL * uint8")              \
+      .Input("output_shapes: NS * Tshape")       \
+      .Output("outputs: Tout")                   \
+      .Attr("Tin: list(type) >= 0")              \
+      .Attr("Tout: list(type) >= 1")             \
+      .Attr("NL: int >= 0")                      \
+      .Attr("NS: int >= 0")                      \
       .Attr("Tshape: {int32, int64} = DT_INT64") \
-      .Attr("callee: string")                \
-      .SetShapeFn(DSOOpShape)                \
+      .Attr("callee: string")                    \
+      .SetShapeFn(DSOOpShape)                    \
       .Doc(kDoc)
 
 TENSORFLOW_TVM_REGISTER_DSO_OP("TVM>DSOOp");

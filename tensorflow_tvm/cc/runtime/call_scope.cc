@@ -41,7 +41,8 @@ struct ParallelGroupEnv {
 };
 using ParallelBody = int (*)(int task_id, ParallelGroupEnv* env, void* closure_data);
 
-/// Several tasks a thread, so that a thread which was slow to start or has uneven work is helped out.
+/// Several tasks a thread, so that a thread which was slow to start or has uneven work is helped
+/// out.
 constexpr int kTasksPerThread = 4;
 
 /// One parallel loop. Threads take tasks until none is left; the caller works too, and waits only

@@ -42,7 +42,8 @@ void TestAllKeys() {
 }
 
 void TestSmallAlignmentIsRaised() {
-  CHECK_EQ(Callee::Parse(R"({"digest": "d", "function": "f", "memory_align": 1})")->memory_align, 64);
+  CHECK_EQ(Callee::Parse(R"({"digest": "d", "function": "f", "memory_align": 1})")->memory_align,
+           64);
 }
 
 void TestErrors() {

@@ -65,7 +65,8 @@ absl::StatusOr<DLDataType> ToDLDataType(tensorflow::DataType dtype) {
     case tensorflow::DT_BOOL:
       return DLDataType{kDLBool, 8, 1};
     case tensorflow::DT_STRING:
-      return Refuse(dtype, "a string tensor has no flat memory; tf.io.decode_raw makes bytes of it");
+      return Refuse(dtype,
+                    "a string tensor has no flat memory; tf.io.decode_raw makes bytes of it");
     case tensorflow::DT_RESOURCE:
     case tensorflow::DT_VARIANT:
       return Refuse(dtype, "it is a handle without elements; pass the tensor that it stands for");

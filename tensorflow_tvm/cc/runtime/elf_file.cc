@@ -129,16 +129,14 @@ class Parser {
       return absl::InvalidArgumentError("it is not a shared library (no ELF header)");
     }
     if (ident[EI_CLASS] != ELFCLASS64 || ident[EI_DATA] != ELFDATA2LSB) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("it is not a 64-bit little-endian library; this process needs ",
-                       kHostMachineName));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "it is not a 64-bit little-endian library; this process needs ", kHostMachineName));
     }
     if (!reader_.Read(0, &header_)) return Truncated(sizeof(header_), reader_.size());
     if (header_.e_machine != kHostMachine) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("it is built for ", MachineName(header_.e_machine),
-                       ", this process runs on ", kHostMachineName,
-                       "; build it with a TVM target for this machine"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "it is built for ", MachineName(header_.e_machine), ", this process runs on ",
+          kHostMachineName, "; build it with a TVM target for this machine"));
     }
     if (header_.e_type != ET_DYN) {
       return absl::InvalidArgumentError(
@@ -146,9 +144,9 @@ class Parser {
           "export_library(\"….so\")");
     }
     if (header_.e_phentsize != sizeof(Elf64_Phdr)) return Damaged("program headers");
-    const uint64_t sections_end =
-        header_.e_shoff + uint64_t{header_.e_shnum} * header_.e_shentsize;
-    if (header_.e_shoff != 0 && !reader_.Contains(header_.e_shoff, sections_end - header_.e_shoff)) {
+    const uint64_t sections_end = header_.e_shoff + uint64_t{header_.e_shnum} * header_.e_shentsize;
+    if (header_.e_shoff != 0 &&
+        !reader_.Contains(header_.e_shoff, sections_end - header_.e_shoff)) {
       return Truncated(sections_end, reader_.size());
     }
     for (int i = 0; i < header_.e_phnum; ++i) {

@@ -35,14 +35,14 @@ struct ElfSymbol {
 
 /// What must be known of a shared library before the dynamic loader may see it.
 ///
-/// dlopen() trusts the file: a truncated library ends in SIGBUS, and a library with a second copy of
-/// libtvm_ffi in an abort. Parse() therefore reads the bytes with every offset checked.
+/// dlopen() trusts the file: a truncated library ends in SIGBUS, and a library with a second copy
+/// of libtvm_ffi in an abort. Parse() therefore reads the bytes with every offset checked.
 class ElfFile {
  public:
   /// Parses the dynamic symbol table of `bytes`.
   ///
-  /// InvalidArgument, with what is wrong in plain words, unless `bytes` is a whole shared library for
-  /// the machine that this process runs on.
+  /// InvalidArgument, with what is wrong in plain words, unless `bytes` is a whole shared library
+  /// for the machine that this process runs on.
   static absl::StatusOr<ElfFile> Parse(absl::string_view bytes);
 
   /// Symbols that the library defines, in file order.

@@ -107,8 +107,8 @@ bool UseTvmThreadPool() {
 std::string FunctionName(const ElfSymbol& symbol) {
   absl::string_view name = symbol.name;
   if (symbol.is_data || !absl::ConsumePrefix(&name, ffi::symbol::tvm_ffi_symbol_prefix)) return "";
-  if (absl::StartsWith(name, "_")) return "";              // metadata, documentation, …
-  if (name == "main" && symbol.is_weak) return "";         // TVM's alias of the first function
+  if (absl::StartsWith(name, "_")) return "";       // metadata, documentation, …
+  if (name == "main" && symbol.is_weak) return "";  // TVM's alias of the first function
   return std::string(name);
 }
 
@@ -119,8 +119,8 @@ void LibraryObj::HandleCloser::operator()(void* handle) const { dlclose(handle);
 absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string digest,
                                             std::string name) {
   const auto refuse = [&name](const absl::Status& why) {
-    return absl::Status(why.code(), absl::StrCat("Cannot load library '", name, "': ",
-                                                 why.message(), "."));
+    return absl::Status(why.code(),
+                        absl::StrCat("Cannot load library '", name, "': ", why.message(), "."));
   };
   absl::StatusOr<ElfFile> elf = ElfFile::Parse(bytes);
   if (!elf.ok()) return refuse(elf.status());
@@ -167,8 +167,7 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
   library->handle_.reset(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
   if (library->handle_ == nullptr) {
     std::string error = LastLoaderError();
-    if (absl::StrContains(error, "undefined symbol") &&
-        TvmRuntime::Global()->EnsureLoaded().ok()) {
+    if (absl::StrContains(error, "undefined symbol") && TvmRuntime::Global()->EnsureLoaded().ok()) {
       library->handle_.reset(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
       if (library->handle_ == nullptr) error = LastLoaderError();
     }
@@ -227,8 +226,7 @@ absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name)
   auto it = imported_.find(name);
   if (it == imported_.end()) {
     try {
-      ffi::Optional<ffi::Function> function =
-          (*module_)->GetFunction(name, /*query_imports=*/true);
+      ffi::Optional<ffi::Function> function = (*module_)->GetFunction(name, /*query_imports=*/true);
       if (function.has_value()) it = imported_.emplace(name, *std::move(function)).first;
     } catch (const ffi::Error& error) {
       return absl::InternalError(absl::StrCat("Library '", name_, "' failed to give function '",
@@ -236,9 +234,9 @@ absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name)
     }
   }
   if (it == imported_.end()) {
-    return absl::NotFoundError(
-        absl::StrCat("Library '", name_, "' has no function '", name, "'. It has: ",
-                     functions_.empty() ? "none" : absl::StrJoin(functions_, ", "), "."));
+    return absl::NotFoundError(absl::StrCat(
+        "Library '", name_, "' has no function '", name,
+        "'. It has: ", functions_.empty() ? "none" : absl::StrJoin(functions_, ", "), "."));
   }
   const auto* function = static_cast<const ffi::FunctionObj*>(it->second.get());
   return LibraryFunction{function->safe_call, const_cast<ffi::FunctionObj*>(function)};

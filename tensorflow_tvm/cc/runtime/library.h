@@ -34,7 +34,8 @@ limitations under the License.
 
 namespace tensorflow_tvm {
 
-/// A function of a loaded library, to be called by tvm-ffi's C convention. Valid while the library is.
+/// A function of a loaded library, to be called by tvm-ffi's C convention. Valid while the library
+/// is.
 struct LibraryFunction {
   TVMFFISafeCallType call = nullptr;
   void* self = nullptr;
@@ -119,8 +120,8 @@ bool IsTvmRuntimeLoaded();
 /// Makes libtvm_ffi's symbols visible to libraries loaded from now on.
 ///
 /// Exported libraries name no dependencies and bind lazily: with libtvm_ffi loaded privately, as
-/// TensorFlow loads op libraries and what they need, the first error inside a TVM function would end
-/// the process.
+/// TensorFlow loads op libraries and what they need, the first error inside a TVM function would
+/// end the process.
 absl::Status PromoteTvmFfi();
 
 }  // namespace tensorflow_tvm

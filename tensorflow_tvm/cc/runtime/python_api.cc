@@ -78,6 +78,12 @@ TVM_FFI_STATIC_INIT_BLOCK() {
       .def("tensorflow_tvm.functions", Functions)
       .def("tensorflow_tvm.digest",
            [](const Library& library) { return ffi::String(library->digest()); })
+      .def("tensorflow_tvm.name_of_digest",
+           [](const ffi::String& digest) {
+             LibraryPtr library =
+                 LibraryRegistry::Global()->Find(absl::string_view(digest.data(), digest.size()));
+             return ffi::String(library == nullptr ? std::string(digest) : library->name());
+           })
       .def("tensorflow_tvm.bytes",
            [](const Library& library) {
              return ffi::Bytes(library->bytes().data(), library->bytes().size());

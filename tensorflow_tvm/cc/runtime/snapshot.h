@@ -27,8 +27,8 @@ namespace tensorflow_tvm {
 /// A private, immutable copy of a library's bytes, and a path at which the dynamic loader finds it.
 ///
 /// The copy is a sealed memory file, so that a library which is truncated or replaced on disk while
-/// it is loaded cannot take the process down. Where the kernel has no memory files it is a file that
-/// only this user can reach.
+/// it is loaded cannot take the process down. Where the kernel has no memory files it is a file
+/// that only this user can reach.
 class Snapshot {
  public:
   /// Copies `bytes`. `stem` becomes part of the file's name, which ends in ".so".

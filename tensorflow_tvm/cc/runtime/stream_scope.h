@@ -28,9 +28,7 @@ class StreamScope {
   StreamScope(DLDevice device, void* stream) : device_(device) {
     TVMFFIEnvSetStream(device_.device_type, device_.device_id, stream, &previous_);
   }
-  ~StreamScope() {
-    TVMFFIEnvSetStream(device_.device_type, device_.device_id, previous_, nullptr);
-  }
+  ~StreamScope() { TVMFFIEnvSetStream(device_.device_type, device_.device_id, previous_, nullptr); }
 
   StreamScope(const StreamScope&) = delete;
   StreamScope& operator=(const StreamScope&) = delete;
