@@ -265,6 +265,8 @@ class Function:
         with tf.device(self._device) if self._device else contextlib.nullcontext():
             return self._call_with_care(inputs, name)
 
+    # AutoGraph has nothing to convert here.
+    @tf.autograph.experimental.do_not_convert
     def _call_with_care(self, inputs: tuple[Any, ...], name: str | None) -> Any:
         tensors = [self._convert(value, i) for i, value in enumerate(inputs)]
         if not tensors and (self._shapes is None or self._dtypes is None):

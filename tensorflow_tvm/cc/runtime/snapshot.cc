@@ -22,9 +22,11 @@ limitations under the License.
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace tensorflow_tvm {
 namespace {
@@ -53,20 +55,30 @@ int CreateMemoryFile(const std::string& name) {
   return memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
+/// Makes a folder that only this user can enter, with a name that nobody can foresee.
+absl::StatusOr<std::string> MakePrivateDirectory() {
+  const char* chosen = getenv("TMPDIR");
+  std::vector<std::string> tried;
+  for (const char* parent : {chosen, "/tmp", "/dev/shm"}) {
+    if (parent == nullptr || *parent == '\0') continue;
+    std::string directory = absl::StrCat(parent, "/tensorflow_tvm-XXXXXX");
+    if (mkdtemp(directory.data()) != nullptr) return directory;
+    tried.push_back(absl::StrCat(parent, " (", std::strerror(errno), ")"));
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("no temporary folder can be written: ", absl::StrJoin(tried, ", "),
+                   "; set TMPDIR to one that can"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Snapshot>> Snapshot::Create(absl::string_view bytes,
                                                            absl::string_view stem) {
   auto snapshot = std::unique_ptr<Snapshot>(new Snapshot());
-  const char* temporary = getenv("TMPDIR");
-  if (temporary == nullptr || *temporary == '\0') temporary = "/tmp";
-  std::string directory = absl::StrCat(temporary, "/tensorflow_tvm-XXXXXX");
-  if (mkdtemp(directory.data()) == nullptr) {  // mode 0700, a name nobody can foresee
-    return SystemError(absl::StrCat("cannot make a private folder in ", temporary,
-                                    " (set TMPDIR to a folder that can be written)"));
-  }
-  snapshot->directory_ = directory;
-  snapshot->path_ = absl::StrCat(directory, "/", stem, ".so");
+  absl::StatusOr<std::string> directory = MakePrivateDirectory();
+  if (!directory.ok()) return directory.status();
+  snapshot->directory_ = *directory;
+  snapshot->path_ = absl::StrCat(*directory, "/", stem, ".so");
 
   snapshot->fd_ = CreateMemoryFile(std::string(stem.substr(0, 64)));
   if (snapshot->fd_ >= 0) {
@@ -78,7 +90,7 @@ absl::StatusOr<std::unique_ptr<Snapshot>> Snapshot::Create(absl::string_view byt
     // tvm-ffi picks its loader by the file's extension, which /proc/self/fd/N has not.
     const std::string target = absl::StrCat("/proc/self/fd/", snapshot->fd_);
     if (symlink(target.c_str(), snapshot->path_.c_str()) != 0) {
-      return SystemError(absl::StrCat("cannot make a link in ", directory));
+      return SystemError(absl::StrCat("cannot make a link in ", *directory));
     }
     if (access(snapshot->path_.c_str(), R_OK) != 0) {  // no /proc
       unlink(snapshot->path_.c_str());
