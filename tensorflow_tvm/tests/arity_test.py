@@ -50,34 +50,32 @@ def _outputs(count):
     """`outputs<count>`: int32[n] -> output i is x + i, in dtype i, of shape [i + 1, n]."""
     n = te.var("n")
     x = te.placeholder((n,), "int32", name="x")
-    outputs = [
-        te.compute(
-            (i + 1, n),
-            lambda _, j, i=i: (x[j] + i).astype(_OUTPUT_DTYPES[i % len(_OUTPUT_DTYPES)]),
-            name=f"y{i}",
-        )
-        for i in range(count)
-    ]
-    return libraries.prim_func(f"outputs{count}", [x, *outputs])
+
+    def output(i):
+        dtype = _OUTPUT_DTYPES[i % len(_OUTPUT_DTYPES)]
+        return te.compute((i + 1, n), lambda _, j: (x[j] + i).astype(dtype), name=f"y{i}")
+
+    return libraries.prim_func(f"outputs{count}", [x, *map(output, range(count))])
 
 
-def _same_outputs(name, shape, dtypes):
-    x = te.placeholder(shape, "float32", name="x")
-    outputs = [
-        te.compute(shape, lambda *i, k=k, dtype=dtype: (x(*i) * (k + 1)).astype(dtype), f"y{k}")
-        for k, dtype in enumerate(dtypes)
-    ]
-    return libraries.prim_func(name, [x, *outputs])
+def _multiples(name, dtypes):
+    """`name`: float32[n] -> output k is (k + 1) * x, in dtype k, of shape [n]."""
+    n = te.var("n")
+    x = te.placeholder((n,), "float32", name="x")
+
+    def output(k, dtype):
+        return te.compute((n,), lambda i: (x[i] * float(k + 1)).astype(dtype), name=f"y{k}")
+
+    return libraries.prim_func(name, [x, *map(output, range(len(dtypes)), dtypes)])
 
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
-    n = te.var("n")
     functions = [
         _ramp(),
         *map(_sum, (1, 2, 8, 9, 64)),
         *map(_outputs, (1, 2, 16)),
-        _same_outputs("one_shape", (n,), ["float32", "int32"]),
+        _multiples("one_shape", ["float32", "int32"]),
     ]
     return tftvm.Module(libraries.export(functions, tmp_path_factory.mktemp("lib") / "arity.so"))
 
@@ -153,9 +151,7 @@ def test_one_shape_for_all_outputs(run, module, output_shape):
 
 
 def test_one_dtype_for_all_outputs(run, tmp_path):
-    path = libraries.export(
-        _same_outputs("one_dtype", (te.var("n"),), ["float32"] * 3), tmp_path / "lib.so"
-    )
+    path = libraries.export(_multiples("one_dtype", ["float32"] * 3), tmp_path / "lib.so")
     for dtype in ("float32", None):
         function = tftvm.Module(path).func("one_dtype", [[2], "2", (2,)], dtype)
         for k, y in enumerate(run(function, np.float32([1, 2]))):
@@ -283,13 +279,16 @@ def test_names_that_are_none(module, name):
         module["sum1"](tf.zeros([1]), name=name)
 
 
-def test_function_names_that_are_no_node_names(tmp_path):
-    function = libraries.elementwise("_0_private", lambda x: x + 1.0)
-    module = tftvm.Module(libraries.export(function, tmp_path / "lib.so"))
-    if "_0_private" not in module.functions:
-        pytest.skip("names that begin with an underscore are not listed")
+@pytest.mark.parametrize(
+    "name, node", [("my::fn-1", "my__fn_1"), ("0_private", "0_private"), ("_private", "private")]
+)
+def test_function_names_that_are_no_node_names(run, tmp_path, name, node):
+    path = libraries.export(libraries.elementwise(name, lambda x: x + 1.0), tmp_path / "lib.so")
+    module = tftvm.Module(path)
+    assert module.functions == (name,)
+    np.testing.assert_array_equal(run(module[name], np.float32([1])), [2])
     with tf.Graph().as_default():
-        assert module["_0_private"](tf.zeros([1])).op.name == "0_private"
+        assert module[name](tf.zeros([1])).op.name == node
 
 
 def test_stateless_calls_are_merged_and_stateful_ones_are_not(count):

@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -66,9 +68,8 @@ def _values(dtype):
     return np.array(values, np.float64).astype(np_dtype)
 
 
-def _flip(value):
+def _flip(value, dtype):
     """Flip the lowest bit of an integer, the sign of a float, or a bool."""
-    dtype = str(value.dtype)
     if dtype == "bool":
         return tvm.tirx.Not(value)
     if dtype in _INTEGERS:
@@ -104,7 +105,10 @@ def _mixed():
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
-    functions = [libraries.elementwise(f"flip_{d}", _flip, dtype=d) for d in _SUPPORTED]
+    functions = [
+        libraries.elementwise(f"flip_{d}", functools.partial(_flip, dtype=d), dtype=d)
+        for d in _SUPPORTED
+    ]
     return tftvm.Module(
         libraries.export([*functions, _mixed()], tmp_path_factory.mktemp("lib") / "dtypes.so")
     )
@@ -127,7 +131,7 @@ def _make_tensor(dtype):
         return tf.bitcast(tf.zeros([2], plain), dtype)
     if dtype == "string":
         return tf.constant(["a", "b"])
-    return tf.cast(tf.constant([0, 1], tf.int8), dtype)
+    return tf.constant(np.array([0, 1]).astype(tf.as_dtype(dtype).as_numpy_dtype))
 
 
 @pytest.mark.parametrize("dtype", _SUPPORTED)

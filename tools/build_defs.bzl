@@ -1,0 +1,123 @@
+"""The rules that the BUILD files of this project are written with."""
+
+load("@local_config_tensorflow//:defs.bzl", "TF_COPTS")
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+load("@rules_python//python:defs.bzl", "py_test")
+
+_COPTS = TF_COPTS + ["-fvisibility=hidden", "-Wall"]
+
+def tftvm_cc_library(name, copts = [], deps = [], **kwargs):
+    """A cc_library of this project.
+
+    Args:
+      name: as everywhere.
+      copts: added to the project's own.
+      deps: added to TensorFlow, tvm-ffi and (under --config=cuda) CUDA.
+      **kwargs: for cc_library.
+    """
+    cc_library(
+        name = name,
+        copts = _COPTS + copts,
+        # Hidden symbols: a shared library made of this alone could not be linked to.
+        linkstatic = True,
+        deps = deps + [
+            "@local_config_tensorflow//:tensorflow",
+            "@local_config_tvm_ffi//:tvm_ffi",
+        ] + select({
+            "@local_config_cuda//:enabled": ["@local_config_cuda//:cuda"],
+            "//conditions:default": [],
+        }),
+        **kwargs
+    )
+
+def tftvm_op_library(name, deps, linkopts = [], **kwargs):
+    """A shared library of ops, for tf.load_op_library.
+
+    Args:
+      name: the file name, such as _my_ops.so.
+      deps: what it is made of; ops and kernels with alwayslink.
+      linkopts: added to the project's own.
+      **kwargs: for cc_binary.
+    """
+    script = "//tools:ops.lds"
+    cc_binary(
+        name = name,
+        linkopts = ["-Wl,--version-script=$(location %s)" % script] + linkopts,
+        linkshared = True,
+        deps = deps + [script],
+        **kwargs
+    )
+
+def tftvm_test_library(name, srcs):
+    """A library of functions such as tvm-ffi's users write, for tests to load.
+
+    Args:
+      name: the file name, such as testdata/answer.so.
+      srcs: of the library.
+    """
+    cc_binary(
+        name = name,
+        testonly = True,
+        srcs = srcs,
+        copts = _COPTS,
+        linkshared = True,
+        deps = ["@local_config_tvm_ffi//:tvm_ffi"],
+    )
+
+def tftvm_cc_tests(name, srcs, deps = [], overrides = {}, **kwargs):
+    """One cc_test per file, named like the file, and a test_suite of all.
+
+    Args:
+      name: of the test_suite.
+      srcs: files with a main(); exit status 0 passes.
+      deps: of every test.
+      overrides: attributes of single tests, by test name.
+      **kwargs: attributes of all tests.
+    """
+    _per_file(name, srcs, ".cc", _cc_test, dict(kwargs, deps = deps), overrides)
+
+def _cc_test(name, src, **kwargs):
+    cc_test(
+        name = name,
+        srcs = [src],
+        copts = _COPTS,
+        linkstatic = True,
+        **kwargs
+    )
+
+def tftvm_py_tests(name, srcs, deps = [], overrides = {}, **kwargs):
+    """One py_test per pytest file, named like the file, and a test_suite of all.
+
+    Args:
+      name: of the test_suite.
+      srcs: pytest files.
+      deps: of every test.
+      overrides: attributes of single tests, by test name:
+        {"tune_test": {"size": "large", "tags": ["exclusive"]}}.
+      **kwargs: attributes of all tests.
+    """
+    _per_file(name, srcs, ".py", _py_test, dict(kwargs, deps = deps), overrides)
+
+def _py_test(name, src, deps, args = [], **kwargs):
+    runner = "//tools:pytest_main.py"
+    py_test(
+        name = name,
+        srcs = [src, runner],
+        # A runner, so that a test file needs no __main__ part: one that forgot it
+        # would pass without running a test.
+        main = runner,
+        args = ["$(location %s)" % src] + args,
+        deps = deps + ["//tools:pytest_config"],
+        **kwargs
+    )
+
+def _per_file(name, srcs, extension, rule, attributes, overrides):
+    names = []
+    for src in srcs:
+        test = src[:-len(extension)]
+        names.append(test)
+        rule(name = test, src = src, **dict(attributes, **overrides.get(test, {})))
+    for test in overrides:
+        if test not in names:
+            fail("overrides: there is no test %s" % test)
+    native.test_suite(name = name, tests = names)
