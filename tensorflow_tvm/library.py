@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import os
+import re
 import weakref
 from typing import NoReturn
 
@@ -25,6 +26,8 @@ import tensorflow as tf
 import tvm_ffi
 
 from tensorflow_tvm import op_library  # noqa: F401  (registers the functions below)
+
+_DIGEST = re.compile("sha256:[0-9a-fA-F]{64}")
 
 _load_library = tvm_ffi.get_global_func("tensorflow_tvm.load_library")
 _check_function = tvm_ffi.get_global_func("tensorflow_tvm.check_function")
@@ -65,11 +68,11 @@ def _raise(code: int, message: str) -> NoReturn:
 
 
 def _read(path: str) -> bytes:
-    if tf.io.gfile.isdir(path):
-        raise tf.errors.InvalidArgumentError(
-            None, None, f"Cannot load library '{path}': it is a folder; expected a shared library."
-        )
     try:
+        if tf.io.gfile.isdir(path):
+            raise tf.errors.InvalidArgumentError(
+                None, None, "it is a folder; expected a shared library"
+            )
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()
     except tf.errors.NotFoundError:
@@ -80,6 +83,8 @@ def _read(path: str) -> bytes:
             f"Cannot load library '{path}': there is no such file{where}. "
             "Give the path of a shared library that TVM exported.",
         ) from None
+    except tf.errors.OpError as error:
+        raise type(error)(None, None, f"Cannot load library '{path}': {error.message}.") from None
 
 
 class Library:
@@ -100,8 +105,11 @@ class Library:
                 "Expected a library as a path (str or os.PathLike) or its content (bytes), given "
                 f"{type(source).__name__}."
             )
-        if digest is not None and not (isinstance(digest, str) and digest.startswith("sha256:")):
-            raise ValueError(f"Expected a digest of the form 'sha256:…', given {digest!r}.")
+        if digest is not None and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+            raise ValueError(
+                "Expected a digest of the form 'sha256:' and 64 hexadecimal digits, given "
+                f"{digest!r}."
+            )
         code, message, handle = _load_library(content, name, (digest or "").lower())
         if code:
             _raise(code, message)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import operator
 import os
 import re
 from typing import Any
@@ -208,7 +209,8 @@ class Function:
         self._dtype_numbers = dtypes and [dtype.as_datatype_enum for dtype in self._dtypes]
 
         callee: dict[str, Any] = {"digest": library.digest, "function": name}
-        if _check_alignment(memory_align, self._context) != _DEFAULT_ALIGNMENT:
+        memory_align = _check_alignment(memory_align, self._context)
+        if memory_align != _DEFAULT_ALIGNMENT:
             callee["memory_align"] = memory_align
         # An eager call's attributes are read and hashed each time, so this is short; and every
         # distinct one makes a kernel that TensorFlow keeps, so shapes are passed as tensors.
@@ -249,7 +251,7 @@ class Function:
             If an input cannot be made a tensor, or the graph being built contradicts itself.
         """
         # The short way, for eager calls on tensors: each step here is felt.
-        if self._eager_shapes is not None and _executing_eagerly():
+        if self._eager_shapes is not None and (inputs or self._shapes) and _executing_eagerly():
             try:
                 outputs = self._op(
                     inputs,
@@ -262,7 +264,11 @@ class Function:
                 return tuple(outputs) if self._several else outputs[0]
             except (TypeError, ValueError, AttributeError, IndexError):
                 pass  # not all inputs are tensors, or there are none
-        with tf.device(self._device) if self._device else contextlib.nullcontext():
+        if self._device is None:
+            return self._call_with_care(inputs, name)
+        if _executing_eagerly():
+            _check_device(self._device, self._context)
+        with tf.device(self._device):
             return self._call_with_care(inputs, name)
 
     # AutoGraph has nothing to convert here.
@@ -323,7 +329,8 @@ def _parse_device(target_device: str | None, context: str) -> Any:
             return f"/device:{kind}{short[2] or ':0'}"
         with contextlib.suppress(ValueError):
             spec = tf.DeviceSpec.from_string(target_device)
-            if target_device and spec.device_type in (None, "CPU", "GPU"):
+            known = spec.device_type in (None, "CPU", "GPU") and (spec.device_index or 0) >= 0
+            if target_device and known:
                 return spec.to_string()
     raise ValueError(
         f"{context}: unknown target_device {target_device!r}. Expected 'cpu', 'gpu' or 'cuda', with "
@@ -331,9 +338,27 @@ def _parse_device(target_device: str | None, context: str) -> Any:
     )
 
 
+def _check_device(device: str, context: str) -> None:
+    """Refuse a device of this process that is not there: TensorFlow would take another, unasked."""
+    wanted = tf.DeviceSpec.from_string(device)
+    if wanted.job is not None or wanted.device_type is None:
+        return
+    there = [logical.name for logical in tf.config.list_logical_devices()]
+    if f"/device:{wanted.device_type}:{wanted.device_index or 0}" not in there:
+        raise ValueError(
+            f"{context}: target_device {device} is not there. TensorFlow sees {', '.join(there)}."
+        )
+
+
 def _check_alignment(memory_align: Any, context: str) -> int:
-    if isinstance(memory_align, bool) or not isinstance(memory_align, int):
-        raise TypeError(f"{context}: memory_align must be an integer, given {memory_align!r}.")
+    try:
+        if isinstance(memory_align, bool):
+            raise TypeError
+        memory_align = operator.index(memory_align)
+    except TypeError:
+        raise TypeError(
+            f"{context}: memory_align must be an integer, given {memory_align!r}."
+        ) from None
     if not 0 < memory_align <= _LARGEST_ALIGNMENT or memory_align & (memory_align - 1):
         raise ValueError(
             f"{context}: memory_align must be a power of two between 1 and {_LARGEST_ALIGNMENT} "

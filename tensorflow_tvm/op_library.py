@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import mmap
 import re
 from pathlib import Path
 from types import ModuleType
@@ -72,11 +71,10 @@ def check(path: Path, tensorflow_version: str) -> None:
     ImportError
         If it was built for another minor version, or is no op library.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        match = re.search(rb"tensorflow_tvm-build-info (\{[^}]*\})", content)
-        if match is None:
-            raise ImportError(f"{path} is not tensorflow_tvm's op library. {_REBUILD}")
-        built_for = json.loads(match[1])["tensorflow"]
+    match = re.search(rb"tensorflow_tvm-build-info (\{[^}]*\})", path.read_bytes())
+    if match is None:
+        raise ImportError(f"{path} is not tensorflow_tvm's op library. {_REBUILD}")
+    built_for = json.loads(match[1])["tensorflow"]
     if built_for.split(".")[:2] != tensorflow_version.split(".")[:2]:
         raise ImportError(
             f"tensorflow_tvm's op library {path} was built for TensorFlow {built_for}, and "

@@ -71,7 +71,9 @@ def _is_shape(value: Any) -> bool:
 def _parse_shape(shape: Any, what: str) -> Shape:
     if isinstance(shape, (tf.Tensor, tf.Variable)):
         _check_tensor(shape, what, rank=1)
-        return tuple(shape.numpy().tolist()) if _is_known(shape) else shape
+        if not _is_known(shape):
+            return shape
+        shape = shape.numpy()
     if isinstance(shape, str):
         shape = _split_shape_string(shape, what)
     elif isinstance(shape, tf.TensorShape):

@@ -31,7 +31,8 @@ _OUTPUT_DTYPES = ["float32", "int32", "float64", "int64", "uint8", "int8", "floa
 
 def _ramp():
     """`ramp`: no input -> int32[n], 0 to n - 1."""
-    return libraries.prim_func("ramp", [te.compute((te.var("n"),), lambda i: i.astype("int32"), "y")])
+    y = te.compute((te.var("n"),), lambda i: i.astype("int32"), name="y")
+    return libraries.prim_func("ramp", [y])
 
 
 def _sum(inputs):
@@ -190,11 +191,11 @@ def test_wrong_number_of_outputs(run, module, given):
     ids=["list", "tuple", "array", "list_of_scalars"],
 )
 def test_what_may_be_an_input(run, module, value):
-    for output_dtype in (None, "float32"):
-        function = module.func("sum2", output_dtype=output_dtype)
-        np.testing.assert_array_equal(run(lambda x: function(x, value), np.float32([3, 4])), [5, 8])
-        np.testing.assert_array_equal(run(lambda x: function(value, x), np.float32([3, 4])), [7, 10])
-        np.testing.assert_array_equal(run(lambda: function(value, value)), [3, 6])
+    x = np.float32([3, 4])
+    for sum2 in (module["sum2"], module.func("sum2", output_dtype="float32")):
+        np.testing.assert_array_equal(run(lambda x, f=sum2: f(x, value), x), [5, 8])
+        np.testing.assert_array_equal(run(lambda x, f=sum2: f(value, x), x), [7, 10])
+        np.testing.assert_array_equal(run(lambda f=sum2: f(value, value)), [3, 6])
 
 
 def test_python_number_as_input(run, tmp_path):
@@ -219,7 +220,8 @@ def test_variables_as_inputs(module, wrap):
 def test_variables_as_inputs_in_session(module):
     with tf.Graph().as_default(), tf1.Session() as session:
         for use_resource in (True, False):
-            x = tf1.get_variable(f"x{use_resource}", initializer=[1.0, 2.0], use_resource=use_resource)
+            name = f"x{use_resource}"
+            x = tf1.get_variable(name, initializer=[1.0, 2.0], use_resource=use_resource)
             session.run(x.initializer)
             np.testing.assert_array_equal(session.run(module["sum2"](x, x)), [3, 6])
 

@@ -36,13 +36,17 @@ from tensorflow_tvm.tests.subprocesses import run_python
 _FUNCTION = 'extern "C" int __tvm_ffi_f(void*, const void*, int, void*) { return 0; }\n'
 
 # Loads argv[1], damaged in each way that argv[2] lists, and prints how that ends. A line there is
-# a size to cut to, or "offset:value" pairs.
+# a size to cut to, or "offset:value" pairs. With a third argument nothing gets as far as to the
+# dynamic loader, since no file can be written for it.
 _LOAD_DAMAGED = """
+import resource
 import sys
 import tensorflow as tf
 import tensorflow_tvm as tftvm
 
 content = open(sys.argv[1], "rb").read()
+if len(sys.argv) > 3:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 for line in open(sys.argv[2]):
     print(line.strip(), end=" | ", flush=True)
     if ":" in line:
@@ -75,10 +79,10 @@ def _patched(path, target, offset, value):
     return target
 
 
-def _load_damaged(path, cases, tmp_path, env=None):
+def _load_damaged(path, cases, tmp_path, *options):
     """Return how loading ends for each of `cases`, described at _LOAD_DAMAGED."""
     (tmp_path / "cases.txt").write_text("\n".join(map(str, cases)))
-    done = run_python(_LOAD_DAMAGED, path, tmp_path / "cases.txt", env=env)
+    done = run_python(_LOAD_DAMAGED, path, tmp_path / "cases.txt", *options)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, f"ended with {done.returncode} at {lines[-1:]}: {done.stderr}"
     assert len(lines) == len(cases)
@@ -111,10 +115,17 @@ def _loaded():
     return tftvm.stats()["libraries"]
 
 
-@pytest.mark.parametrize("make", [str, Path, lambda path: Path(path).read_bytes(),
-                                  lambda path: bytearray(Path(path).read_bytes()),
-                                  lambda path: memoryview(Path(path).read_bytes())],
-                         ids=["str", "Path", "bytes", "bytearray", "memoryview"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        str,
+        Path,
+        lambda path: Path(path).read_bytes(),
+        lambda path: bytearray(Path(path).read_bytes()),
+        lambda path: memoryview(Path(path).read_bytes()),
+    ],
+    ids=["str", "Path", "bytes", "bytearray", "memoryview"],
+)
 def test_forms_of_a_library(addone_path, make):
     module = tftvm.Module(make(addone_path))
     assert module.functions == ("addone",)
@@ -147,12 +158,15 @@ def test_folder(tmp_path):
 
 
 def test_file_in_a_file(addone_path):
-    with _raises((tf.errors.NotFoundError, tf.errors.FailedPreconditionError), "Cannot load library"):
+    with _raises(
+        (tf.errors.NotFoundError, tf.errors.FailedPreconditionError), "Cannot load library"
+    ):
         tftvm.Module(os.path.join(addone_path, "lib.so"))
 
 
-@pytest.mark.parametrize("path, error", [("", ValueError), (None, TypeError), (3, TypeError),
-                                         (["lib.so"], TypeError)])
+@pytest.mark.parametrize(
+    "path, error", [("", ValueError), (None, TypeError), (3, TypeError), (["lib.so"], TypeError)]
+)
 def test_what_is_no_path(path, error):
     with _raises(error, "Expected", "library", f"given {path!r}|given {type(path).__name__}"):
         tftvm.Module(path)
@@ -181,7 +195,7 @@ def test_what_is_no_library(tmp_path, content, reason):
 def test_truncated_library(addone_path, tmp_path):
     size = os.path.getsize(addone_path)
     cuts = sorted({*range(200), *range(0, size, 41), size - 1})
-    for size, ended in zip(cuts, _load_damaged(addone_path, cuts, tmp_path)):
+    for size, ended in zip(cuts, _load_damaged(addone_path, cuts, tmp_path), strict=True):
         expected = "InvalidArgumentError Cannot load library '<bytes>': it is "
         assert ended.startswith(expected), (size, ended)
     whole = tmp_path / "cut.so"
@@ -193,7 +207,7 @@ def test_truncated_library(addone_path, tmp_path):
 def test_flipped_bits_in_elf_header(addone_path, tmp_path):
     content, ranges = _headers(addone_path)
     cases = [_flip(content, offset, bit) for offset in ranges[0] for bit in range(8)]
-    for case, ended in zip(cases, _load_damaged(addone_path, cases, tmp_path)):
+    for case, ended in zip(cases, _load_damaged(addone_path, cases, tmp_path), strict=True):
         refused = "InvalidArgumentError Cannot load library '<bytes>': "
         assert ended == "loaded" or ended.startswith(refused), (case, ended)
 
@@ -207,18 +221,13 @@ def test_flipped_bits_before_the_loader_sees_them(addone_path, tmp_path, where):
     else:
         random = np.random.default_rng(20)
         cases = [
-            " ".join(
-                _flip(content, offset, bit)
-                for offset, bit in zip(random.integers(len(content), size=40), random.integers(8, size=40))
-            )
+            " ".join(_flip(content, i, random.integers(8)) for i in random.choice(len(content), 40))
             for _ in range(3000)
         ]
-    # Nothing is loaded for want of a folder for the private copy.
-    env = {"TMPDIR": str(tmp_path / "none")}
-    ended = _load_damaged(addone_path, cases, tmp_path, env)
-    passed = [how.startswith("InternalError") and "private folder" in how for how in ended]
+    ended = _load_damaged(addone_path, cases, tmp_path, "without the loader")
+    passed = ["cannot write a private copy" in how for how in ended]
     refused = [how.startswith("InvalidArgumentError Cannot load library") for how in ended]
-    assert all(a or b for a, b in zip(passed, refused))
+    assert all(a != b for a, b in zip(passed, refused, strict=True))
     assert any(passed) and any(refused)
 
 
@@ -267,7 +276,7 @@ def test_what_the_compiler_makes_else(tmp_path, kind, source, reason):
 
 def test_exporting_program(tmp_path):
     path = libraries.compile_cc(
-        _FUNCTION + "int main() {}", tmp_path / "odd.so", "-Wl,--export-dynamic", kind="-pie"
+        _FUNCTION + "int main() {}", tmp_path / "odd.so", "-rdynamic", kind="-pie"
     )
     with _refused("Cannot load library 'odd.so'", "position-independent executable|a program"):
         tftvm.Module(path)
@@ -282,7 +291,8 @@ def test_undefined_symbol(tmp_path):
 
 def test_missing_dependency(tmp_path):
     helper = libraries.compile_cc("int g() { return 1; }", tmp_path / "libgone_helper.so")
-    path = libraries.compile_cc(_FUNCTION + "int g(); int h() { return g(); }", tmp_path / "odd.so", helper)
+    source = _FUNCTION + "int g(); int h() { return g(); }"
+    path = libraries.compile_cc(source, tmp_path / "odd.so", helper)
     os.remove(helper)
     with _refused("Cannot load library 'odd.so'", "libgone_helper.so"):
         tftvm.Module(path)
@@ -325,8 +335,20 @@ def test_digest(addone_path):
         tftvm.Module(addone_path, digest=other)
 
 
-@pytest.mark.parametrize("digest", ["", "md5:0", "sha256:", "sha256:12", "sha256:" + "x" * 64,
-                                    "sha256:" + "0" * 65, "0" * 64, 3, b"sha256:"])
+@pytest.mark.parametrize(
+    "digest",
+    [
+        "",
+        "md5:0",
+        "sha256:",
+        "sha256:12",
+        "sha256:" + "x" * 64,
+        "sha256:" + "0" * 65,
+        "0" * 64,
+        3,
+        b"sha256:",
+    ],
+)
 def test_malformed_digest(addone_path, digest):
     with _raises((TypeError, ValueError), "sha256:", "given"):
         tftvm.Module(addone_path, digest=digest)
@@ -336,8 +358,12 @@ def test_missing_function(tmp_path):
     functions = [libraries.elementwise(name, lambda x: x + 1.0) for name in ("addone", "scale")]
     module = tftvm.Module(libraries.export(functions, tmp_path / "two.so"))
     for get in (module.__getitem__, lambda name: module.func(name, output_shape=[2])):
-        with _raises(tf.errors.NotFoundError, "'two.so' has no function 'adone'",
-                     "addone, scale", "Did you mean 'addone'"):
+        with _raises(
+            tf.errors.NotFoundError,
+            "'two.so' has no function 'adone'",
+            "addone, scale",
+            "Did you mean 'addone'",
+        ):
             get("adone")
         with pytest.raises(tf.errors.NotFoundError, match="'xyz'.*addone, scale") as raised:
             get("xyz")
@@ -393,10 +419,16 @@ def test_rewritten_file_gives_new_modules_new_code(run, tmp_path, in_place):
     assert old.digest != new.digest
 
 
-@pytest.mark.parametrize("change", [os.remove, lambda path: os.truncate(path, 0),
-                                    lambda path: os.truncate(path, 100),
-                                    lambda path: Path(path).write_bytes(bytes(99999))],
-                         ids=["deleted", "emptied", "truncated", "overwritten"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        os.remove,
+        lambda path: os.truncate(path, 0),
+        lambda path: os.truncate(path, 100),
+        lambda path: Path(path).write_bytes(bytes(99999)),
+    ],
+    ids=["deleted", "emptied", "truncated", "overwritten"],
+)
 def test_file_is_not_needed_once_the_module_is_made(run, tmp_path, change):
     module = tftvm.Module(_addone(tmp_path / "lib.so", 1))
     change(tmp_path / "lib.so")
@@ -418,8 +450,12 @@ def test_op_library_built_for_another_tensorflow(tmp_path):
         if fits:
             op_library.check(other, tf.__version__)
             continue
-        with _raises(ImportError, f"{other} was built for TensorFlow {given.decode()}",
-                     f"TensorFlow {tf.__version__} is installed", "bazelw build"):
+        with _raises(
+            ImportError,
+            f"{other} was built for TensorFlow {given.decode()}",
+            f"TensorFlow {tf.__version__} is installed",
+            "bazelw build",
+        ):
             op_library.check(other, tf.__version__)
 
 
@@ -438,7 +474,8 @@ def test_import_without_op_library(tmp_path):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import tensorflow_tvm"
     done = run_python(code, tmp_path)
     assert done.returncode == 1
-    assert "ImportError: tensorflow_tvm's op library _tvm_dso_ops.so has not been built" in done.stderr
+    assert "ImportError: tensorflow_tvm's op library _tvm_dso_ops.so" in done.stderr
+    assert "has not been built" in done.stderr
     assert "./bazelw build //tensorflow_tvm:ops" in done.stderr
 
 

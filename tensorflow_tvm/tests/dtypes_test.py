@@ -42,10 +42,10 @@ _REFUSED = {
     "variant": "handle without elements",
     "complex64": r"no complex numbers; pass tf.math.real\(x\)",
     "complex128": r"no complex numbers; pass tf.math.real\(x\)",
-    "int4": "tf.cast it to int8 or uint8",
-    "uint4": "tf.cast it to int8 or uint8",
-    "int2": "tf.cast it to int8 or uint8",
-    "uint2": "tf.cast it to int8 or uint8",
+    "int4": "pass int8 or uint8",
+    "uint4": "pass int8 or uint8",
+    "int2": "pass int8 or uint8",
+    "uint2": "pass int8 or uint8",
     "qint8": "quantised type; tf.bitcast it",
     "quint8": "quantised type; tf.bitcast it",
     "qint16": "quantised type; tf.bitcast it",
@@ -97,7 +97,8 @@ def _mixed():
     floats = te.compute((n,), lambda i: (a[i].astype("float64") + b[i]).astype("float32"), "floats")
     integers = te.compute((n,), lambda i: a[i].astype("int64") * 1000, "integers")
     bools = te.compute(
-        (n,), lambda i: tvm.tirx.all(c[i], d[i].astype("float32") > tvm.tirx.const(0, "float32")),
+        (n,),
+        lambda i: tvm.tirx.all(c[i], d[i].astype("float32") > tvm.tirx.const(0, "float32")),
         "bools",
     )
     return libraries.prim_func("mixed", [a, b, c, d, floats, integers, bools])
@@ -177,7 +178,11 @@ def test_dtype_that_the_function_does_not_take(run, module, given):
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         run(module["flip_float32"], _values(given))
     for part in (
-        "'flip_float32'", "'dtypes.so'", "x0.dtype", "argument #0", "expected float32",
+        "'flip_float32'",
+        "'dtypes.so'",
+        "x0.dtype",
+        "argument #0",
+        "expected float32",
         f"inputs ({given}[",
     ):
         assert part in raised.value.message, part

@@ -38,7 +38,7 @@ def _pad(rank):
     x = te.placeholder(source, "float32", name="x")
 
     def element(*index):
-        inside = tvm.tirx.all(*(i < n for i, n in zip(index, source)))
+        inside = tvm.tirx.all(*(i < n for i, n in zip(index, source, strict=True)))
         return te.if_then_else(inside, x(*index), tvm.tirx.const(7, "float32"))
 
     return libraries.prim_func(f"pad{rank}", [x, te.compute(target, element, name="y")])
@@ -46,7 +46,7 @@ def _pad(rank):
 
 def _pad_in_numpy(x, shape):
     y = np.full(shape, 7, np.float32)
-    overlap = tuple(slice(min(n, m)) for n, m in zip(x.shape, shape))
+    overlap = tuple(slice(min(n, m)) for n, m in zip(x.shape, shape, strict=True))
     y[overlap] = x[overlap]
     return y
 
@@ -172,7 +172,7 @@ def test_variable_as_output_shape_is_read_at_each_call(module, wrap, dtype):
         call = wrap(module.func("pad2", output_shape=shape))
         for value in (3, 1, 4):
             variable.assign(tf.fill(variable.shape, tf.cast(value, dtype)))
-            expected = [int(n) for n in (shape if isinstance(shape, (list, tuple)) else [value] * 2)]
+            expected = [int(n) for n in shape] if variable is part else [value, value]
             np.testing.assert_array_equal(call(tf.constant(x)), _pad_in_numpy(x, expected))
 
 
@@ -257,8 +257,14 @@ def test_empty_input_and_output(run, module, shape):
 @pytest.mark.parametrize(
     "source, target",
     [
-        ([0], [3]), ([3], [0]), ([0], [0]),
-        ([0, 2], [2, 3]), ([2, 0], [2, 3]), ([2, 3], [0, 3]), ([2, 3], [3, 0]), ([0, 0], [1, 1]),
+        ([0], [3]),
+        ([3], [0]),
+        ([0], [0]),
+        ([0, 2], [2, 3]),
+        ([2, 0], [2, 3]),
+        ([2, 3], [0, 3]),
+        ([2, 3], [3, 0]),
+        ([0, 0], [1, 1]),
     ],
 )
 @pytest.mark.parametrize("memory_align", [64, 4096, 2 << 20])
@@ -408,8 +414,11 @@ def test_input_over_32_bits_is_refused(run, module, shape):
 def test_wrong_shapes_of_inputs(run, tmp_path):
     add = libraries.elementwise("add", lambda x, y: x + y, inputs=2)
     module = tftvm.Module(libraries.export(add, tmp_path / "lib.so"))
-    for shapes, reason in (([[2], [3]], "x1.shape"), ([[2, 2], [2, 2]], "x0.ndim"),
-                           ([[], []], "x0.ndim")):
+    for shapes, reason in (
+        ([[2], [3]], "x1.shape"),
+        ([[2, 2], [2, 2]], "x0.ndim"),
+        ([[], []], "x0.ndim"),
+    ):
         with pytest.raises(tf.errors.InvalidArgumentError) as raised:
             run(module["add"], *(np.ones(shape, np.float32) for shape in shapes))
         given = ", ".join("float32[" + ",".join(map(str, shape)) + "]" for shape in shapes)
@@ -521,7 +530,8 @@ def test_target_device_holds_against_device_scope(module):
 
 
 @pytest.mark.parametrize(
-    "target_device", ["tpu9", "", 3, "opencl", "cpu:", "cpu:x", "cpu:-1", "gpu0", " cpu", "/cpu:0:1"]
+    "target_device",
+    ["tpu9", "", 3, "opencl", "cpu:", "cpu:x", "cpu:-1", "gpu0", " cpu", "/cpu:0:1"],
 )
 def test_unknown_target_device(module, target_device):
     with pytest.raises(ValueError, match="(?s)'add1'.*'shapes.so'.*target_device") as raised:
@@ -533,7 +543,7 @@ def test_unknown_target_device(module, target_device):
 @pytest.mark.parametrize("target_device", ["gpu", "cuda", "cuda:1", "/gpu:0", "cpu:7"])
 def test_target_device_that_is_not_there(module, target_device):
     """TensorFlow would place the op elsewhere without a word; but who names a device means it."""
-    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="(?s)add1.*[gGcC][pP][uU]"):
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="(?is)add1.*[gc]pu"):
         module.func("add1", target_device=target_device)(tf.zeros([1]))
 
 

@@ -56,6 +56,16 @@ absl::Status DSOOpShape(InferenceContext* c) {
   if (!shape_tensors.empty()) {
     const int first = c->num_inputs() - static_cast<int>(shape_tensors.size());
     for (int i = 0; i < c->num_outputs(); ++i) {
+      // TensorFlow's graph optimiser ends the process on a shape with more dimensions than it
+      // knows.
+      const ShapeHandle given = c->input(first + i);
+      if (c->RankKnown(given) && c->Rank(given) == 1 &&
+          c->Value(c->Dim(given, 0)) > TensorShape::MaxDimensions()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("TVM function '", callee->function, "': output ", i, " cannot have ",
+                         c->Value(c->Dim(given, 0)), " dimensions; a tensor has at most ",
+                         TensorShape::MaxDimensions(), "."));
+      }
       ShapeHandle shape;
       TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(first + i, &shape));
       c->set_output(i, shape);

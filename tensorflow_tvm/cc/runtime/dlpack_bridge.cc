@@ -80,8 +80,8 @@ absl::StatusOr<DLDataType> ToDLDataType(tensorflow::DataType dtype) {
     case tensorflow::DT_INT2:
     case tensorflow::DT_UINT2:
       return Refuse(dtype,
-                    "TensorFlow stores one such number a byte and TVM packs them; tf.cast it to "
-                    "int8 or uint8");
+                    "TensorFlow stores one such number a byte and TVM packs them; pass int8 or "
+                    "uint8");
     case tensorflow::DT_QINT8:
     case tensorflow::DT_QUINT8:
     case tensorflow::DT_QINT16:

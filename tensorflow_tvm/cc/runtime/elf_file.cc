@@ -20,6 +20,7 @@ limitations under the License.
 #include <algorithm>
 #include <cstring>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
@@ -98,26 +99,21 @@ absl::Status Truncated(uint64_t expected, uint64_t given) {
                                                  " bytes, the file has ", given));
 }
 
-/// Where the dynamic segment says the tables are; all are addresses but string_size.
-struct DynamicTables {
-  uint64_t symbols = 0;
-  uint64_t strings = 0;
-  uint64_t string_size = 0;
-  uint64_t gnu_hash = 0;
-  uint64_t sysv_hash = 0;
-};
-
 class Parser {
  public:
   explicit Parser(absl::string_view bytes) : reader_(bytes) {}
 
   absl::Status Run(std::vector<ElfSymbol>* symbols) {
     if (absl::Status s = ReadHeaders(); !s.ok()) return s;
-    DynamicTables tables;
-    if (absl::Status s = ReadDynamicSegment(&tables); !s.ok()) return s;
-    uint64_t count = 0;
-    if (absl::Status s = CountSymbols(tables, &count); !s.ok()) return s;
-    return ReadSymbols(tables, count, symbols);
+    if (!AreSegmentsSound()) return Damaged("program headers");
+    if (!ReadDynamicSegment()) return Damaged("dynamic segment");
+    if (!AreTablesSound()) return Damaged("dynamic segment");
+    if (!CountSymbols()) return Damaged("hash table");
+    if (!ReadSymbols(symbols)) return Damaged("symbol table");
+    if (!AreRelocationsSound(DT_RELA, DT_RELASZ) || !AreRelocationsSound(DT_JMPREL, DT_PLTRELSZ)) {
+      return Damaged("relocations");
+    }
+    return absl::OkStatus();
   }
 
  private:
@@ -144,134 +140,246 @@ class Parser {
           "export_library(\"….so\")");
     }
     if (header_.e_phentsize != sizeof(Elf64_Phdr)) return Damaged("program headers");
-    const uint64_t sections_end = header_.e_shoff + uint64_t{header_.e_shnum} * header_.e_shentsize;
-    if (header_.e_shoff != 0 &&
-        !reader_.Contains(header_.e_shoff, sections_end - header_.e_shoff)) {
-      return Truncated(sections_end, reader_.size());
+    const uint64_t sections_size = uint64_t{header_.e_shnum} * header_.e_shentsize;
+    if (header_.e_shoff != 0 && !reader_.Contains(header_.e_shoff, sections_size)) {
+      return Truncated(header_.e_shoff + sections_size, reader_.size());
     }
     for (int i = 0; i < header_.e_phnum; ++i) {
       Elf64_Phdr segment;
       if (!reader_.Read(header_.e_phoff + uint64_t{sizeof(segment)} * i, &segment)) {
         return Damaged("program headers");
       }
-      if (segment.p_type == PT_LOAD || segment.p_type == PT_DYNAMIC) {
-        if (!reader_.Contains(segment.p_offset, segment.p_filesz)) {
-          return Truncated(segment.p_offset + segment.p_filesz, reader_.size());
-        }
-        if (segment.p_filesz > segment.p_memsz) return Damaged("segments");
+      if (segment.p_type == PT_LOAD && !reader_.Contains(segment.p_offset, segment.p_filesz)) {
+        return Truncated(segment.p_offset + segment.p_filesz, reader_.size());
       }
+      segments_.push_back(segment);
       if (segment.p_type == PT_LOAD) loads_.push_back(segment);
       if (segment.p_type == PT_DYNAMIC) dynamic_ = segment;
     }
-    if (loads_.empty() || dynamic_.p_filesz == 0) return Damaged("dynamic segment");
     return absl::OkStatus();
   }
 
-  /// Turns an address into an offset in the file.
-  bool ToOffset(uint64_t address, uint64_t* offset) const {
-    for (const Elf64_Phdr& segment : loads_) {
-      if (address >= segment.p_vaddr && address - segment.p_vaddr < segment.p_filesz) {
-        *offset = segment.p_offset + (address - segment.p_vaddr);
+  /// Whether `size` bytes at `address` lie in a segment that has all of `flags`.
+  bool InMemory(uint64_t address, uint64_t size, uint32_t flags) const {
+    return std::any_of(loads_.begin(), loads_.end(), [=](const Elf64_Phdr& load) {
+      return (load.p_flags & flags) == flags && address >= load.p_vaddr && size <= load.p_memsz &&
+             address - load.p_vaddr <= load.p_memsz - size;
+    });
+  }
+
+  /// Turns `size` bytes at `address` into their offset in the file.
+  bool ToOffset(uint64_t address, uint64_t size, uint64_t* offset) const {
+    for (const Elf64_Phdr& load : loads_) {
+      if (address >= load.p_vaddr && size <= load.p_filesz &&
+          address - load.p_vaddr <= load.p_filesz - size) {
+        *offset = load.p_offset + (address - load.p_vaddr);
         return true;
       }
     }
     return false;
   }
 
-  absl::Status ReadDynamicSegment(DynamicTables* tables) const {
-    for (uint64_t at = 0; at + sizeof(Elf64_Dyn) <= dynamic_.p_filesz; at += sizeof(Elf64_Dyn)) {
-      Elf64_Dyn entry;
-      if (!reader_.Read(dynamic_.p_offset + at, &entry)) return Damaged("dynamic segment");
-      switch (entry.d_tag) {
-        case DT_NULL:
-          at = dynamic_.p_filesz;
+  bool AreSegmentsSound() const {
+    constexpr uint64_t kPage = 4096;
+    constexpr uint64_t kLargestAddress = uint64_t{1} << 40;
+    uint64_t end = 0;
+    for (const Elf64_Phdr& load : loads_) {
+      if ((load.p_flags & PF_R) == 0 || load.p_filesz > load.p_memsz || load.p_vaddr < end ||
+          load.p_vaddr > kLargestAddress || load.p_memsz > kLargestAddress ||
+          (load.p_vaddr - load.p_offset) % kPage != 0) {
+        return false;
+      }
+      end = load.p_vaddr + load.p_memsz;
+    }
+    if (loads_.empty() || dynamic_.p_filesz == 0) return false;
+    for (const Elf64_Phdr& segment : segments_) {
+      uint64_t offset = 0;
+      switch (segment.p_type) {
+        case PT_PHDR:
+          if (!ToOffset(segment.p_vaddr, segment.p_memsz, &offset) || offset != header_.e_phoff) {
+            return false;
+          }
           break;
-        case DT_SYMTAB:
-          tables->symbols = entry.d_un.d_ptr;
+        case PT_DYNAMIC:
+          if (!InMemory(segment.p_vaddr, segment.p_memsz, PF_R | PF_W) ||
+              !ToOffset(segment.p_vaddr, segment.p_filesz, &offset) || offset != segment.p_offset) {
+            return false;
+          }
           break;
-        case DT_STRTAB:
-          tables->strings = entry.d_un.d_ptr;
+        case PT_GNU_RELRO:
+          if (!InMemory(segment.p_vaddr, segment.p_memsz, PF_R | PF_W)) return false;
           break;
-        case DT_STRSZ:
-          tables->string_size = entry.d_un.d_val;
-          break;
-        case DT_GNU_HASH:
-          tables->gnu_hash = entry.d_un.d_ptr;
-          break;
-        case DT_HASH:
-          tables->sysv_hash = entry.d_un.d_ptr;
+        case PT_TLS:
+        case PT_NOTE:
+        case PT_GNU_EH_FRAME:
+        case 0x6474e553:  // PT_GNU_PROPERTY
+          if (!ToOffset(segment.p_vaddr, segment.p_filesz, &offset)) return false;
+          if (segment.p_memsz > kLargestAddress || segment.p_filesz > segment.p_memsz) return false;
           break;
         default:
           break;
       }
     }
-    if (tables->symbols == 0 || tables->strings == 0) return Damaged("symbol table");
-    return absl::OkStatus();
+    return true;
+  }
+
+  bool ReadDynamicSegment() {
+    for (uint64_t at = 0; at + sizeof(Elf64_Dyn) <= dynamic_.p_filesz; at += sizeof(Elf64_Dyn)) {
+      Elf64_Dyn entry;
+      if (!reader_.Read(dynamic_.p_offset + at, &entry)) return false;
+      if (entry.d_tag == DT_NULL) return true;
+      if (IsName(entry.d_tag)) names_.push_back(entry.d_un.d_val);
+      tags_[entry.d_tag] = entry.d_un.d_val;
+    }
+    return false;  // the loader reads on until it finds the end
+  }
+
+  static bool IsName(int64_t tag) {
+    return tag == DT_NEEDED || tag == DT_SONAME || tag == DT_RPATH || tag == DT_RUNPATH;
+  }
+
+  uint64_t Tag(int64_t tag) const {
+    auto it = tags_.find(tag);
+    return it == tags_.end() ? 0 : it->second;
+  }
+
+  bool Has(int64_t tag) const { return tags_.contains(tag); }
+
+  /// Whether a table, if there is one, is whole and made of entries of the size that it must have.
+  bool IsTableSound(int64_t address_tag, int64_t size_tag, uint64_t entry, uint32_t flags) const {
+    if (Has(address_tag) != Has(size_tag)) return false;
+    if (!Has(address_tag)) return true;
+    return Tag(size_tag) % entry == 0 && InMemory(Tag(address_tag), Tag(size_tag), flags);
+  }
+
+  bool IsAddressSound(int64_t tag, uint64_t size, uint32_t flags) const {
+    return !Has(tag) || InMemory(Tag(tag), size, flags);
+  }
+
+  bool AreTablesSound() const {
+    const auto is_entry_size = [this](int64_t tag, uint64_t size) {
+      return !Has(tag) || Tag(tag) == size;
+    };
+    const uint64_t relocation = sizeof(Elf64_Rela);
+    return Has(DT_SYMTAB) && Has(DT_STRTAB) && Has(DT_STRSZ) &&
+           (Has(DT_HASH) || Has(DT_GNU_HASH)) && !Has(DT_REL) &&  // all use DT_RELA
+           is_entry_size(DT_SYMENT, sizeof(Elf64_Sym)) && is_entry_size(DT_RELAENT, relocation) &&
+           is_entry_size(DT_PLTREL, DT_RELA) && Has(DT_RELA) == Has(DT_RELAENT) &&
+           Has(DT_JMPREL) == Has(DT_PLTREL) && Tag(DT_RELACOUNT) <= Tag(DT_RELASZ) / relocation &&
+           IsTableSound(DT_STRTAB, DT_STRSZ, 1, PF_R) &&
+           IsTableSound(DT_RELA, DT_RELASZ, relocation, PF_R) &&
+           IsTableSound(DT_JMPREL, DT_PLTRELSZ, relocation, PF_R) &&
+           IsTableSound(DT_INIT_ARRAY, DT_INIT_ARRAYSZ, 8, PF_R) &&
+           IsTableSound(DT_FINI_ARRAY, DT_FINI_ARRAYSZ, 8, PF_R) &&
+           IsAddressSound(DT_INIT, 1, PF_X) && IsAddressSound(DT_FINI, 1, PF_X) &&
+           IsAddressSound(DT_PLTGOT, 24, PF_R) && IsAddressSound(DT_SYMTAB, 24, PF_R) &&
+           IsAddressSound(DT_HASH, 8, PF_R) && IsAddressSound(DT_GNU_HASH, 16, PF_R) &&
+           IsAddressSound(DT_VERSYM, 2, PF_R) && IsAddressSound(DT_VERNEED, 16, PF_R) &&
+           IsAddressSound(DT_VERDEF, 20, PF_R) && AreNamesSound();
+  }
+
+  bool AreNamesSound() const {
+    absl::string_view name;
+    return std::all_of(names_.begin(), names_.end(),
+                       [&](uint64_t start) { return ReadName(start, &name); });
+  }
+
+  /// The entry of the string table that starts at `start`.
+  bool ReadName(uint64_t start, absl::string_view* name) const {
+    uint64_t strings = 0;
+    const uint64_t size = Tag(DT_STRSZ);
+    return ToOffset(Tag(DT_STRTAB), size, &strings) && start < size &&
+           reader_.ReadString(strings + start, strings + size, name);
   }
 
   /// The dynamic segment gives no symbol count; the hash tables do.
-  absl::Status CountSymbols(const DynamicTables& tables, uint64_t* count) const {
+  bool CountSymbols() {
     uint64_t offset = 0;
-    if (tables.sysv_hash != 0) {
-      uint32_t chains = 0;
-      if (!ToOffset(tables.sysv_hash, &offset) || !reader_.Read(offset + 4, &chains)) {
-        return Damaged("hash table");
+    if (Has(DT_HASH)) {
+      uint32_t sizes[2];  // buckets, chains: one for each symbol
+      if (!ToOffset(Tag(DT_HASH), sizeof(sizes), &offset) || !reader_.Read(offset, &sizes) ||
+          !InMemory(Tag(DT_HASH), sizeof(sizes) + 4 * (uint64_t{sizes[0]} + sizes[1]), PF_R)) {
+        return false;
       }
-      *count = chains;
-      return absl::OkStatus();
+      symbol_count_ = sizes[1];
+      if (!Has(DT_GNU_HASH)) return sizes[0] != 0;
     }
     uint32_t header[4];  // buckets, first hashed symbol, bloom filter words, bloom shift
-    if (tables.gnu_hash == 0 || !ToOffset(tables.gnu_hash, &offset) ||
-        !reader_.Read(offset, &header)) {
-      return Damaged("hash table");
+    if (!ToOffset(Tag(DT_GNU_HASH), sizeof(header), &offset) || !reader_.Read(offset, &header)) {
+      return false;
     }
-    const uint64_t buckets = offset + sizeof(header) + uint64_t{header[2]} * sizeof(uint64_t);
-    const uint64_t chains = buckets + uint64_t{header[0]} * sizeof(uint32_t);
+    const auto [bucket_count, first, bloom_words, bloom_shift] = header;
+    if (bucket_count == 0 || bloom_words == 0 || (bloom_words & (bloom_words - 1)) != 0) {
+      return false;
+    }
+    const uint64_t buckets = offset + sizeof(header) + uint64_t{bloom_words} * sizeof(uint64_t);
+    const uint64_t chains = buckets + uint64_t{bucket_count} * sizeof(uint32_t);
     uint32_t last = 0;
-    for (uint64_t i = 0; i < header[0]; ++i) {
+    for (uint64_t i = 0; i < bucket_count; ++i) {
       uint32_t bucket = 0;
-      if (!reader_.Read(buckets + i * sizeof(uint32_t), &bucket)) return Damaged("hash table");
+      if (!reader_.Read(buckets + i * sizeof(bucket), &bucket)) return false;
+      if (bucket != 0 && bucket < first) return false;
       last = std::max(last, bucket);
     }
-    if (last < header[1]) {  // nothing is hashed, so nothing is defined
-      *count = header[1];
-      return absl::OkStatus();
-    }
-    for (uint32_t chain = 0; (chain & 1) == 0; ++last) {  // the low bit ends a chain
-      if (!reader_.Read(chains + uint64_t{last - header[1]} * sizeof(uint32_t), &chain)) {
-        return Damaged("hash table");
+    // Where nothing is defined nothing is hashed, and linkers put any number for `first`; they do
+    // put the names behind the symbols.
+    const uint64_t room = std::max(Tag(DT_STRTAB), Tag(DT_SYMTAB)) - Tag(DT_SYMTAB);
+    uint64_t count = room / sizeof(Elf64_Sym);
+    if (last != 0) {
+      count = last;
+      for (uint32_t chain = 0; (chain & 1) == 0; ++count) {  // the low bit ends a chain
+        if (!reader_.Read(chains + (count - first) * sizeof(chain), &chain)) return false;
       }
     }
-    *count = last;
-    return absl::OkStatus();
+    symbol_count_ = std::max(symbol_count_, count);
+    return true;
   }
 
-  absl::Status ReadSymbols(const DynamicTables& tables, uint64_t count,
-                           std::vector<ElfSymbol>* symbols) const {
+  bool ReadSymbols(std::vector<ElfSymbol>* symbols) const {
     uint64_t table = 0;
-    uint64_t strings = 0;
-    if (!ToOffset(tables.symbols, &table) || !ToOffset(tables.strings, &strings)) {
-      return Damaged("symbol table");
+    if (symbol_count_ > reader_.size() ||
+        !ToOffset(Tag(DT_SYMTAB), symbol_count_ * sizeof(Elf64_Sym), &table)) {
+      return false;
     }
-    for (uint64_t i = 0; i < count; ++i) {
+    for (uint64_t i = 0; i < symbol_count_; ++i) {
       Elf64_Sym symbol;
-      if (!reader_.Read(table + i * sizeof(symbol), &symbol)) return Damaged("symbol table");
-      if (symbol.st_shndx == SHN_UNDEF || symbol.st_name == 0) continue;
       absl::string_view name;
-      if (!reader_.ReadString(strings + symbol.st_name, strings + tables.string_size, &name)) {
-        return Damaged("string table");
+      if (!reader_.Read(table + i * sizeof(symbol), &symbol) || !ReadName(symbol.st_name, &name)) {
+        return false;
       }
+      if (symbol.st_shndx == SHN_UNDEF || name.empty()) continue;
       symbols->push_back({std::string(name), symbol.st_size,
                           ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT,
                           ELF64_ST_BIND(symbol.st_info) == STB_WEAK});
     }
-    return absl::OkStatus();
+    return true;
+  }
+
+  /// Whether the loader, when it applies these relocations, writes only where it may.
+  bool AreRelocationsSound(int64_t address_tag, int64_t size_tag) const {
+    uint64_t offset = 0;
+    const uint64_t size = Tag(size_tag);
+    if (size == 0) return true;
+    if (!ToOffset(Tag(address_tag), size, &offset)) return false;
+    for (uint64_t at = 0; at < size; at += sizeof(Elf64_Rela)) {
+      Elf64_Rela relocation;
+      if (!reader_.Read(offset + at, &relocation) ||
+          !InMemory(relocation.r_offset, 8, PF_R | PF_W) ||
+          ELF64_R_SYM(relocation.r_info) >= std::max<uint64_t>(symbol_count_, 1)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   const Reader reader_;
   Elf64_Ehdr header_{};
   Elf64_Phdr dynamic_{};
+  std::vector<Elf64_Phdr> segments_;
   std::vector<Elf64_Phdr> loads_;
+  absl::flat_hash_map<int64_t, uint64_t> tags_;
+  std::vector<uint64_t> names_;
+  uint64_t symbol_count_ = 0;
 };
 
 }  // namespace

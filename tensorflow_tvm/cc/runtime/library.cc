@@ -107,7 +107,9 @@ bool UseTvmThreadPool() {
 std::string FunctionName(const ElfSymbol& symbol) {
   absl::string_view name = symbol.name;
   if (symbol.is_data || !absl::ConsumePrefix(&name, ffi::symbol::tvm_ffi_symbol_prefix)) return "";
-  if (absl::StartsWith(name, "_")) return "";       // metadata, documentation, …
+  for (absl::string_view reserved : {"_metadata_", "_doc_", "_library_"}) {
+    if (absl::StartsWith(name, reserved)) return "";
+  }
   if (name == "main" && symbol.is_weak) return "";  // TVM's alias of the first function
   return std::string(name);
 }
@@ -172,8 +174,12 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
       if (library->handle_ == nullptr) error = LastLoaderError();
     }
     if (library->handle_ == nullptr) {
-      return refuse(absl::InvalidArgumentError(
-          absl::StrCat("the dynamic loader says: ", absl::StripPrefix(error, path + ": "))));
+      const bool lacks_dependency = absl::StrContains(error, "cannot open shared object file");
+      return refuse(absl::InvalidArgumentError(absl::StrCat(
+          "the dynamic loader says: ", absl::StripPrefix(error, path + ": "),
+          lacks_dependency ? ". What a library depends on is not looked for beside it: link it "
+                             "with an absolute -rpath, or set LD_LIBRARY_PATH"
+                           : "")));
     }
   }
   try {
