@@ -53,7 +53,16 @@ import tensorflow_tvm as tftvm
 
 SIZE = 3
 OPS, MANY_OPS = 200, 4000
+QUICK_OPS = 400
 EAGER = "eager, per call"
+SETTINGS = [  # of the environment, that change how fast things are
+    "OMP_NUM_THREADS",
+    "TENSORFLOW_TVM_THREADPOOL",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TVM_NUM_THREADS",
+]
 
 
 @dataclasses.dataclass
@@ -124,8 +133,8 @@ def count_ops(fn: Callable, x: tf.Tensor, y: tf.Tensor) -> dict[str, int]:
     return dict(collections.Counter(n.op for g in metadata.partition_graphs for n in g.node))
 
 
-def make_cases(folder: Path) -> list[Case]:
-    """Return what is to be timed."""
+def make_cases(folder: Path, many_ops: int) -> list[Case]:
+    """Return what is to be timed; the longer chains have `many_ops` ops."""
     path = folder / "overhead.so"
     compile_library(path)
     module = tftvm.Module(path)
@@ -152,7 +161,7 @@ def make_cases(folder: Path) -> list[Case]:
         "tf.py_function, TVM addone by DLPack": lambda x, y, i: by_py_function(x),
     }
     cases = []
-    for ops, functions in [(OPS, short | long), (MANY_OPS, short)]:
+    for ops, functions in [(OPS, short | long), (many_ops, short)]:
         group = f"tf.function of {ops} ops, per op"
         for name, fn in functions.items():
             fn = chain(fn, ops)
@@ -245,9 +254,7 @@ def machine(arguments: argparse.Namespace, load: tuple[float, ...]) -> dict:
         "load_after": [round(value, 2) for value in os.getloadavg()],
         "versions": versions,
         "flags": {k: v for k, v in vars(arguments).items() if k != "output"},
-        "environment": {
-            k: v for k, v in os.environ.items() if re.match("TF_|TVM_|OMP_|TENSORFLOW_TVM_", k)
-        },
+        "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ},
     }
 
 
@@ -269,27 +276,47 @@ def print_table(rows: list[dict]) -> None:
         print(line.rstrip())
 
 
+def markdown(rows: list[dict]) -> str:
+    """Return the table of the README."""
+    lines = ["| | µs, median | 25 % to 75 % | ratio | 25 % to 75 % |", "|---|---:|---:|---:|---:|"]
+    for i, row in enumerate(rows):
+        if i == 0 or row["group"] != rows[i - 1]["group"]:
+            lines.append(f"| **{row['group']}** | | | | |")
+        us = row["microseconds"]
+        line = f"| {row['case']} | {us['median']:.2f} | {us['p25']:.2f} to {us['p75']:.2f} |"
+        if "ratio" in row:
+            times = row["ratio"]
+            line += f" {times['median']:.2f} | {times['p25']:.2f} to {times['p75']:.2f} |"
+        else:
+            line += " | |"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; with --check the exit status is 1 if a ratio exceeds its bar."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", help="where to write the figures, as JSON")
-    parser.add_argument("--repetitions", type=int, default=31, help="(default: %(default)s)")
+    parser.add_argument("--repetitions", type=int, default=101, help="(default: %(default)s)")
     parser.add_argument(
-        "--seconds", type=float, default=0.05, help="for one case, once (default: %(default)s)"
+        "--seconds", type=float, default=0.01, help="for one case, once (default: %(default)s)"
     )
     parser.add_argument("--quick", action="store_true", help="only see whether it runs")
+    parser.add_argument("--markdown", action="store_true", help="also print the README's table")
     parser.add_argument("--check", action="store_true", help="fail if a ratio exceeds its bar")
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.repetitions, arguments.seconds = 3, 0.002
     load = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
-        cases = make_cases(Path(folder))
+        cases = make_cases(Path(folder), QUICK_OPS if arguments.quick else MANY_OPS)
         run(cases, arguments.repetitions, arguments.seconds)
     rows = results(cases)
     print_table(rows)
+    if arguments.markdown:
+        print(f"\n{markdown(rows)}")
     if arguments.output:
         # `bazel run` starts programs in a folder of its own.
         output = Path(os.environ.get("BUILD_WORKING_DIRECTORY", ""), arguments.output)

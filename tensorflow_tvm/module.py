@@ -207,6 +207,8 @@ class Function:
         self._dtypes = dtypes and (dtypes if len(dtypes) == self._count else dtypes * self._count)
         # What the op takes: a dtype's number is read faster than a tf.DType.
         self._dtype_numbers = dtypes and [dtype.as_datatype_enum for dtype in self._dtypes]
+        # The first input's dtype at the last eager call, and the numbers of the outputs' dtypes.
+        self._last_dtype: tuple[tf.DType | None, list[int]] = (None, _NOTHING)
 
         callee: dict[str, Any] = {"digest": library.digest, "function": name}
         memory_align = _check_alignment(memory_align, self._context)
@@ -253,11 +255,17 @@ class Function:
         # The short way, for eager calls on tensors: each step here is felt.
         if self._eager_shapes is not None and (inputs or self._shapes) and _executing_eagerly():
             try:
+                numbers = self._dtype_numbers
+                if numbers is None:
+                    dtype, numbers = self._last_dtype
+                    if inputs[0].dtype is not dtype:
+                        numbers = [inputs[0].dtype.as_datatype_enum] * self._count
+                        self._last_dtype = inputs[0].dtype, numbers
                 outputs = self._op(
                     inputs,
                     _NOTHING,
                     self._eager_shapes,
-                    self._dtype_numbers or [inputs[0].dtype.as_datatype_enum] * self._count,
+                    numbers,
                     self._eager_callee,
                     name,
                 )

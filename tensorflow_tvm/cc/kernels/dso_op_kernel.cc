@@ -159,6 +159,7 @@ class DSOOp : public tensorflow::OpKernel {
     absl::StatusOr<Callee> callee = Callee::Parse(json);
     OP_REQUIRES_OK(ctx, callee.status());
     callee_ = *std::move(callee);
+    memory_align_ = callee_.memory_align;
     OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tin", "input", &input_dtypes_));
     OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tout", "output", &output_dtypes_));
     int library_count = 0;
@@ -226,7 +227,7 @@ class DSOOp : public tensorflow::OpKernel {
   }
 
   absl::Status ReadDtypes(OpKernelConstruction* ctx, const char* attr, const char* role,
-                          std::vector<DLDataType>* result) {
+                          absl::InlinedVector<DLDataType, 4>* result) {
     std::vector<tensorflow::DataType> dtypes;
     TF_RETURN_IF_ERROR(ctx->GetAttr(attr, &dtypes));
     for (size_t i = 0; i < dtypes.size(); ++i) {
@@ -323,17 +324,16 @@ class DSOOp : public tensorflow::OpKernel {
   }
 
   bool IsAligned(const void* data) const {
-    return (reinterpret_cast<uintptr_t>(data) & (callee_.memory_align - 1)) == 0;
+    return (reinterpret_cast<uintptr_t>(data) & (memory_align_ - 1)) == 0;
   }
 
   /// Allocates `bytes` bytes of temporary memory that is aligned as the function expects.
   absl::Status AllocateAligned(OpKernelContext* ctx, int64_t bytes, Tensor* storage,
                                char** data) const {
-    TF_RETURN_IF_ERROR(ctx->allocate_temp(tensorflow::DT_UINT8,
-                                          TensorShape({bytes + callee_.memory_align}), storage));
+    TF_RETURN_IF_ERROR(
+        ctx->allocate_temp(tensorflow::DT_UINT8, TensorShape({bytes + memory_align_}), storage));
     const uintptr_t address = reinterpret_cast<uintptr_t>(storage->tensor_data().data());
-    *data =
-        reinterpret_cast<char*>((address + callee_.memory_align - 1) & ~(callee_.memory_align - 1));
+    *data = reinterpret_cast<char*>((address + memory_align_ - 1) & ~(memory_align_ - 1));
     return absl::OkStatus();
   }
 
@@ -344,7 +344,7 @@ class DSOOp : public tensorflow::OpKernel {
     static std::atomic<bool> warned{false};
     if (!warned.exchange(true)) {
       LOG(WARNING) << Name() << ": a tensor of " << bytes << " bytes is not at a multiple of "
-                   << callee_.memory_align << " bytes and is copied at every call. Tensors that "
+                   << memory_align_ << " bytes and is copied at every call. Tensors that "
                    << "TensorFlow allocates lie at multiples of 64; memory brought in by DLPack "
                    << "may not. tensorflow_tvm.stats() counts such copies; this is said once.";
     }
@@ -469,14 +469,17 @@ class DSOOp : public tensorflow::OpKernel {
                      ") and outputs (", absl::StrJoin(outputs, ", "), ")."));
   }
 
-  Callee callee_;
+  // What every call reads, close together: each node of a graph has a kernel of its own, and in a
+  // large graph fetching it from memory is a good part of a small call's time.
+  std::atomic<const Resolved*> resolved_{nullptr};
+  int64_t memory_align_ = 0;
   int library_index_ = -1;
   int shapes_index_ = -1;
-  std::vector<DLDataType> input_dtypes_;
-  std::vector<DLDataType> output_dtypes_;
+  absl::InlinedVector<DLDataType, 4> input_dtypes_;
+  absl::InlinedVector<DLDataType, 4> output_dtypes_;
   std::vector<TensorShape> static_shapes_;
 
-  std::atomic<const Resolved*> resolved_{nullptr};
+  Callee callee_;
   absl::Mutex mutex_;
   std::vector<std::unique_ptr<Resolved>> published_ ABSL_GUARDED_BY(mutex_);
 };
