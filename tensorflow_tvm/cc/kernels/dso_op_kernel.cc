@@ -19,18 +19,17 @@ limitations under the License.
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/synchronization/mutex.h"
 #include "dlpack/dlpack.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor.h"
@@ -101,15 +100,15 @@ class OpCallContext final : public CallContext {
       return nullptr;
     }
     void* data = const_cast<char*>(workspace.tensor_data().data());
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     workspaces_.push_back(std::move(workspace));
     return data;
   }
 
  private:
   OpKernelContext* const ctx_;
-  absl::Mutex mutex_;
-  std::vector<Tensor> workspaces_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  std::vector<Tensor> workspaces_;  // guarded by mutex_
 };
 
 /// The arguments of one call: DLPack views of the op's tensors, made on the stack.
@@ -118,22 +117,22 @@ class Arguments {
   Arguments(int count, int total_rank, DLDevice device) : device_(device) {
     tensors_.reserve(count);
     arguments_.reserve(count);
-    dimensions_.reserve(2 * total_rank);  // views point into it, so it must not grow
+    dimensions_.resize(2 * total_rank);  // views point into it, so it must not grow
+    next_ = dimensions_.data();
   }
 
   void Add(const TensorShape& shape, DLDataType dtype, void* data) {
     const int rank = shape.dims();
-    const size_t start = dimensions_.size();
-    dimensions_.resize(start + 2 * rank);
-    int64_t* const dims = dimensions_.data() + start;
+    int64_t* const dims = next_;
     int64_t* const strides = dims + rank;
+    next_ = strides + rank;
     int64_t stride = 1;
     for (int i = rank - 1; i >= 0; --i) {
       dims[i] = shape.dim_size(i);
       strides[i] = stride;
       stride *= dims[i];
     }
-    tensors_.push_back(DLTensor{data, device_, rank, dtype, dims, strides, 0});
+    tensors_.push_back(DLTensor{data, device_, rank, dtype, dims, strides, /*byte_offset=*/0});
     TVMFFIAny& argument = arguments_.emplace_back();
     argument.type_index = kTVMFFIDLTensorPtr;
     argument.zero_padding = 0;
@@ -148,6 +147,7 @@ class Arguments {
   absl::InlinedVector<DLTensor, 12> tensors_;
   absl::InlinedVector<TVMFFIAny, 12> arguments_;
   absl::InlinedVector<int64_t, 96> dimensions_;
+  int64_t* next_;
 };
 
 /// The kernel of TVM>DSOOp and TVM>StatefulDSOOp, on CPU and GPU.
@@ -242,7 +242,7 @@ class DSOOp : public tensorflow::OpKernel {
   }
 
   absl::Status Resolve(OpKernelContext* ctx, const Resolved** result, LibraryPtr* owner) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     const Resolved* current = resolved_.load(std::memory_order_acquire);
     if (current != nullptr && current->Acquire(owner)) {  // another thread was faster
       *result = current;
@@ -263,16 +263,16 @@ class DSOOp : public tensorflow::OpKernel {
     }
     absl::StatusOr<LibraryFunction> function = library->GetFunction(callee_.function);
     if (!function.ok()) return function.status();
-    auto resolved = std::make_unique<Resolved>();
+    // What another thread may still be reading stays; there is one for each time that a library
+    // without owners was dropped and loaded again.
+    Resolved* resolved = &first_;
+    if (current != nullptr) resolved = later_.emplace_back(std::make_unique<Resolved>()).get();
     resolved->function = *function;
     resolved->weak = WeakLibraryPtr(library);
     if (library_index_ >= 0) resolved->strong = library;
     *owner = std::move(library);
-    *result = resolved.get();
-    resolved_.store(resolved.get(), std::memory_order_release);
-    // What another thread may still be reading stays; there is one for each time that a library
-    // without owners was dropped and loaded again.
-    published_.push_back(std::move(resolved));
+    *result = resolved;
+    resolved_.store(resolved, std::memory_order_release);
     return absl::OkStatus();
   }
 
@@ -315,7 +315,9 @@ class DSOOp : public tensorflow::OpKernel {
   absl::Status CheckSize(const TensorShape& shape, const char* role, int index) const {
     constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
     bool fits = shape.num_elements() <= kMost;
-    for (int i = 0; i < shape.dims(); ++i) fits = fits && shape.dim_size(i) <= kMost;
+    if (shape.num_elements() == 0) {  // else no dimension is larger than the number of elements
+      for (int i = 0; i < shape.dims(); ++i) fits = fits && shape.dim_size(i) <= kMost;
+    }
     if (TF_PREDICT_TRUE(fits)) return absl::OkStatus();
     return absl::InvalidArgumentError(
         absl::StrCat(Name(), ": ", role, " ", index, " has shape ", shape.DebugString(),
@@ -386,7 +388,7 @@ class DSOOp : public tensorflow::OpKernel {
     for (int i = 0; i < inputs; ++i) {
       const Tensor& input = ctx->input(i);
       TF_RETURN_IF_ERROR(CheckSize(input.shape(), "input", i));
-      char* data = const_cast<char*>(input.tensor_data().data());
+      char* data = static_cast<char*>(input.data());
       if (input.NumElements() == 0) {
         data = no_data;
       } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
@@ -399,7 +401,7 @@ class DSOOp : public tensorflow::OpKernel {
     }
     absl::InlinedVector<std::pair<int, char*>, 1> staged;  // outputs to be copied afterwards
     for (int i = 0; i < outputs; ++i) {
-      char* data = const_cast<char*>(results[i]->tensor_data().data());
+      char* data = static_cast<char*>(results[i]->data());
       if (results[i]->NumElements() == 0) {
         data = no_data;
       } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
@@ -472,6 +474,7 @@ class DSOOp : public tensorflow::OpKernel {
   // What every call reads, close together: each node of a graph has a kernel of its own, and in a
   // large graph fetching it from memory is a good part of a small call's time.
   std::atomic<const Resolved*> resolved_{nullptr};
+  Resolved first_;
   int64_t memory_align_ = 0;
   int library_index_ = -1;
   int shapes_index_ = -1;
@@ -480,8 +483,8 @@ class DSOOp : public tensorflow::OpKernel {
   std::vector<TensorShape> static_shapes_;
 
   Callee callee_;
-  absl::Mutex mutex_;
-  std::vector<std::unique_ptr<Resolved>> published_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Resolved>> later_;  // guarded by mutex_
 };
 
 #define TENSORFLOW_TVM_REGISTER_KERNEL(name)                                                       \

@@ -17,12 +17,13 @@ limitations under the License.
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <utility>
 
-#include "absl/synchronization/mutex.h"
 #include "dlpack/dlpack.h"
 
 namespace tensorflow_tvm {
@@ -69,22 +70,23 @@ class ParallelLoop {
       }
     }
     if (unfinished_.fetch_sub(done, std::memory_order_acq_rel) == done) {
-      absl::MutexLock lock(&mutex_);
+      std::lock_guard<std::mutex> lock(mutex_);
       finished_ = true;
+      all_done_.notify_one();
     }
   }
 
   /// Waits for the tasks that other threads have taken; returns whether one failed.
   bool Wait(ObjectPtr<Object>* error) {
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(&finished_));
+    std::unique_lock<std::mutex> lock(mutex_);
+    all_done_.wait(lock, [this] { return finished_; });
     *error = std::move(error_);
     return failed_.load(std::memory_order_relaxed);
   }
 
  private:
   void SetError(ObjectPtr<Object> error) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     if (!failed_.exchange(true)) error_ = std::move(error);
   }
 
@@ -94,9 +96,11 @@ class ParallelLoop {
   std::atomic<int> next_{0};
   std::atomic<int> unfinished_;
   std::atomic<bool> failed_{false};
-  absl::Mutex mutex_;
-  bool finished_ = false;
-  ObjectPtr<Object> error_;
+  // Not absl's: the thread sanitizer does not see into TensorFlow's library, where that is.
+  std::mutex mutex_;
+  std::condition_variable all_done_;
+  bool finished_ = false;    // guarded by mutex_
+  ObjectPtr<Object> error_;  // guarded by mutex_
 };
 
 int ReportParallelError(ObjectPtr<Object> error) {

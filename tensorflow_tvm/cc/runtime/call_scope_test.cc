@@ -19,11 +19,11 @@ limitations under the License.
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "absl/log/check.h"
-#include "absl/synchronization/mutex.h"
 #include "dlpack/dlpack.h"
 #include "tvm/ffi/error.h"
 
@@ -52,14 +52,14 @@ class ThreadContext final : public CallContext {
   }
   int MaxParallelism() override { return parallelism_; }
   void Schedule(std::function<void()> task) override {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     threads_.emplace_back(std::move(task));
   }
   void* AllocateDeviceWorkspace(uint64_t) override { return nullptr; }
 
  private:
   const int parallelism_;
-  absl::Mutex mutex_;
+  std::mutex mutex_;
   std::deque<std::thread> threads_;
 };
 

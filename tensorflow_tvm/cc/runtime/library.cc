@@ -20,6 +20,7 @@ limitations under the License.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -57,13 +58,13 @@ class TvmRuntime {
   }
 
   void SetFolder(const std::string& folder) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     folder_ = folder;
   }
 
   /// Loads the runtime unless it is there. A failure is tried again next time.
   absl::Status EnsureLoaded() {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     if (handle_ != nullptr) return absl::OkStatus();
     void* handle = Open("libtvm_runtime.so");
     if (handle == nullptr) {
@@ -78,24 +79,25 @@ class TvmRuntime {
   }
 
   bool IsLoaded() {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     return handle_ != nullptr;
   }
 
   void* FindSymbol(const char* name) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     return handle_ == nullptr ? nullptr : dlsym(handle_, name);
   }
 
  private:
-  void* Open(absl::string_view file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  /// With mutex_ held.
+  void* Open(absl::string_view file) {
     const std::string path = folder_.empty() ? std::string(file) : absl::StrCat(folder_, "/", file);
     return dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
   }
 
-  absl::Mutex mutex_;
-  std::string folder_ ABSL_GUARDED_BY(mutex_);
-  void* handle_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::mutex mutex_;
+  std::string folder_;      // guarded by mutex_
+  void* handle_ = nullptr;  // guarded by mutex_
 };
 
 bool UseTvmThreadPool() {
@@ -228,7 +230,7 @@ absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name)
     return LibraryFunction{
         reinterpret_cast<TVMFFISafeCallType>(dlsym(handle_.get(), symbol.c_str())), nullptr};
   }
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   auto it = imported_.find(name);
   if (it == imported_.end()) {
     try {
@@ -261,7 +263,7 @@ absl::StatusOr<LibraryPtr> LibraryRegistry::Load(absl::string_view bytes, const 
         "Cannot load library '", name, "': its content has been changed or damaged: expected ",
         expected_digest, ", given ", digest, ". Get the library or model again from its source."));
   }
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   if (LibraryPtr library = FindLocked(digest)) return library;
   absl::erase_if(libraries_, [](const auto& entry) { return entry.second.expired(); });
   absl::StatusOr<LibraryPtr> library = LibraryObj::Load(bytes, digest, name);
@@ -270,7 +272,7 @@ absl::StatusOr<LibraryPtr> LibraryRegistry::Load(absl::string_view bytes, const 
 }
 
 LibraryPtr LibraryRegistry::Find(absl::string_view digest) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   return FindLocked(digest);
 }
 
@@ -280,7 +282,7 @@ LibraryPtr LibraryRegistry::FindLocked(absl::string_view digest) {
 }
 
 int LibraryRegistry::size() {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   return std::count_if(libraries_.begin(), libraries_.end(),
                        [](const auto& entry) { return !entry.second.expired(); });
 }

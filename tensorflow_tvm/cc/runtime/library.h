@@ -18,15 +18,14 @@ limitations under the License.
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "tensorflow_tvm/cc/runtime/snapshot.h"
 #include "tvm/ffi/extra/module.h"
 #include "tvm/ffi/function.h"
@@ -78,8 +77,8 @@ class LibraryObj : public tvm::ffi::Object {
   std::unique_ptr<Snapshot> snapshot_;
   Handle handle_;
   tvm::ffi::Optional<tvm::ffi::Module> module_;
-  absl::Mutex mutex_;
-  std::map<std::string, tvm::ffi::Function> imported_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  std::map<std::string, tvm::ffi::Function> imported_;  // guarded by mutex_
 };
 
 using LibraryPtr = tvm::ffi::ObjectPtr<LibraryObj>;
@@ -94,20 +93,20 @@ class LibraryRegistry {
   /// The library whose bytes these are, loaded if it is not yet. A failure is not remembered.
   /// Bytes that have not the digest `expected_digest`, if that is not empty, are refused.
   absl::StatusOr<LibraryPtr> Load(absl::string_view bytes, const std::string& name,
-                                  absl::string_view expected_digest = "")
-      ABSL_LOCKS_EXCLUDED(mutex_);
+                                  absl::string_view expected_digest = "");
 
   /// The loaded library with that digest, or null.
-  LibraryPtr Find(absl::string_view digest) ABSL_LOCKS_EXCLUDED(mutex_);
+  LibraryPtr Find(absl::string_view digest);
 
   /// How many libraries are loaded now.
-  int size() ABSL_LOCKS_EXCLUDED(mutex_);
+  int size();
 
  private:
-  LibraryPtr FindLocked(absl::string_view digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  /// With mutex_ held.
+  LibraryPtr FindLocked(absl::string_view digest);
 
-  absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, WeakLibraryPtr> libraries_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  absl::flat_hash_map<std::string, WeakLibraryPtr> libraries_;  // guarded by mutex_
 };
 
 /// Says in which folder libtvm_runtime and its companions lie; without it the loader's search path
