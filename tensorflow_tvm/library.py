@@ -58,7 +58,7 @@ def stats() -> dict[str, int]:
 
 
 def name_of_digest(digest: str) -> str:
-    """Return what messages call the loaded library with that digest; the digest if there is none."""
+    """Return the name of the loaded library with that digest; the digest if there is none."""
     return str(_name_of_digest(digest))
 
 

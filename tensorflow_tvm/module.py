@@ -84,14 +84,17 @@ class Module:
 
     @property
     def functions(self) -> tuple[str, ...]:
+        """Names of the functions that the library exports."""
         return self._library.functions
 
     @property
     def name(self) -> str:
+        """What messages call the library."""
         return self._library.name
 
     @property
     def digest(self) -> str:
+        """The digest of the library's content."""
         return self._library.digest
 
     def __getitem__(self, name: str) -> Function:
@@ -321,8 +324,8 @@ class Function:
             return tf.convert_to_tensor(value)
         except (TypeError, ValueError) as error:
             raise type(error)(
-                f"{self._context}: input {index} cannot be made a tensor: expected a tensor, array, "
-                f"number or list of numbers, given {type(value).__name__}: {error}"
+                f"{self._context}: input {index} cannot be made a tensor: expected a tensor, "
+                f"array, number or list of numbers, given {type(value).__name__}: {error}"
             ) from None
 
 
@@ -341,8 +344,8 @@ def _parse_device(target_device: str | None, context: str) -> Any:
             if target_device and known:
                 return spec.to_string()
     raise ValueError(
-        f"{context}: unknown target_device {target_device!r}. Expected 'cpu', 'gpu' or 'cuda', with "
-        "an optional index as in 'cuda:1', or a TensorFlow device string such as '/gpu:0'."
+        f"{context}: unknown target_device {target_device!r}. Expected 'cpu', 'gpu' or 'cuda', "
+        "with an optional index as in 'cuda:1', or a TensorFlow device string such as '/gpu:0'."
     )
 
 

@@ -35,7 +35,7 @@ except ImportError as error:
         f"({error}). Install it: pip install apache-tvm-ffi==0.1.14.post1"
     ) from error
 
-import tensorflow as tf
+import tensorflow as tf  # noqa: E402
 
 
 def find() -> Path:

@@ -12,21 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""What a caller says of a function's outputs: `output_shape` and `output_dtype`, in all their forms."""
+"""What a caller says of a function's outputs: all forms of `output_shape` and `output_dtype`."""
 
 from __future__ import annotations
 
 import operator
 import re
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 # The shape of one output: its dimensions, where all are known when the function is made; else a
 # tensor, or a mix of integers and scalar tensors, to be read at each call.
-Shape = Union[tuple[int, ...], tf.Tensor, tuple[Any, ...]]
+Shape = tuple[Any, ...] | tf.Tensor
 
 _INT64_MAX = 2**63 - 1
 

@@ -331,7 +331,3 @@ def test_eager_calls_are_never_merged(count):
         function = count(stateful)
         first = int(function(0))
         assert int(function(0)) == first + 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

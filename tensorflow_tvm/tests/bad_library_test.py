@@ -477,7 +477,3 @@ def test_import_without_op_library(tmp_path):
     assert "ImportError: tensorflow_tvm's op library _tvm_dso_ops.so" in done.stderr
     assert "has not been built" in done.stderr
     assert "./bazelw build //tensorflow_tvm:ops" in done.stderr
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

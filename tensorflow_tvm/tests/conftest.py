@@ -59,7 +59,7 @@ def _run_in_session(fn: Callable, *arrays: np.ndarray):
         inputs = [tf.compat.v1.placeholder(array.dtype, array.shape) for array in arrays]
         result = fn(*inputs)
         # Session.run returns a list for a tuple of fetches.
-        fetched = session.run(result, dict(zip(inputs, arrays)))
+        fetched = session.run(result, dict(zip(inputs, arrays, strict=True)))
         return tuple(fetched) if isinstance(result, (list, tuple)) else fetched
 
 

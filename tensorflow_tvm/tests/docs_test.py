@@ -139,7 +139,3 @@ def test_messages_are_those_of_the_code(page, texts):
     parts = [part.strip(" '.") for message in own for part in message.split("…")]
     missing = [part for part in parts if len(part) > 3 and part not in texts]
     assert not missing, f"{_name(page)}: nothing says {missing}"
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

@@ -241,7 +241,3 @@ def test_refused_output_dtype(module, dtype):
 def test_unknown_output_dtype(module, dtype):
     with pytest.raises((TypeError, ValueError), match="(?s)'flip_bool'.*'dtypes.so'.*output_dtype"):
         module.func("flip_bool", output_dtype=dtype)
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

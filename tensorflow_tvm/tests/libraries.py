@@ -45,7 +45,12 @@ def prim_func(name: str, tensors: list[te.Tensor]) -> tvm.tirx.PrimFunc:
 
 
 def elementwise(
-    name: str, fn: Callable, *, inputs: int = 1, rank: int = 1, dtype: str = "float32",
+    name: str,
+    fn: Callable,
+    *,
+    inputs: int = 1,
+    rank: int = 1,
+    dtype: str = "float32",
     output_dtype: str | None = None,
 ) -> tvm.tirx.PrimFunc:
     """Make a function of `inputs` tensors of one shape that applies `fn` to their elements."""
@@ -53,7 +58,9 @@ def elementwise(
     arguments = [te.placeholder(shape, dtype, name=f"x{i}") for i in range(inputs)]
     result = te.compute(
         shape,
-        lambda *index: fn(*(argument(*index) for argument in arguments)).astype(output_dtype or dtype),
+        lambda *index: fn(*(argument(*index) for argument in arguments)).astype(
+            output_dtype or dtype
+        ),
         name="y",
     )
     return prim_func(name, [*arguments, result])

@@ -85,7 +85,3 @@ def test_ops_that_tensorflow_drops_are_noticed(overhead):
 def test_figures_in_the_readme_are_the_ones_measured(overhead, path):
     readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
     assert overhead.markdown(json.loads(path.read_text())["results"]) in readme
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

@@ -76,7 +76,3 @@ def test_compare_sees_wrong_values_and_shapes(quickstart, capsys):
     assert not quickstart.compare("value", tf.identity, lambda x: x + 0.5, x)
     assert not quickstart.compare("shape", tf.identity, lambda x: x[:1] * [[1.0], [2.0]], x)
     assert not quickstart.compare("nan", tf.identity, lambda x: x * float("nan"), x)
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

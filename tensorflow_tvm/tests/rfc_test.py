@@ -95,7 +95,3 @@ def test_c_target(run, tmp_path):
     )
     x = np.float32([1.0, 2.0, 3.0])
     np.testing.assert_array_equal(run(tftvm.Module(path)["addone"], x), x + 1)
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

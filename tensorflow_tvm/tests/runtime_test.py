@@ -123,7 +123,7 @@ def test_plain_library_without_apache_tvm_installed(parallel_path):
         sys.modules["tvm"] = None  # as if it were not installed
         import importlib.util
         find_spec = importlib.util.find_spec
-        importlib.util.find_spec = lambda name, *rest: None if name == "tvm" else find_spec(name, *rest)
+        importlib.util.find_spec = lambda name: None if name == "tvm" else find_spec(name)
         import tensorflow as tf
         import tensorflow_tvm as tftvm
         print(tftvm.Module(sys.argv[1])["addone"](tf.range(2.0)).numpy().tolist())
@@ -178,7 +178,7 @@ def test_missing_packed_function_names_the_package(argsort_path):
         import sys
         import importlib.util
         find_spec = importlib.util.find_spec
-        importlib.util.find_spec = lambda name, *rest: None if name == "tvm" else find_spec(name, *rest)
+        importlib.util.find_spec = lambda name: None if name == "tvm" else find_spec(name)
         import tensorflow as tf
         import tensorflow_tvm as tftvm
         argsort = tftvm.Module(sys.argv[1]).func("argsort", output_dtype="int32")
@@ -277,12 +277,10 @@ def test_a_graph_owns_its_library(tmp_path):
 
     def trace():
         times_nine = tftvm.Module(path)["times_nine"]
-        return tf.function(times_nine, input_signature=[tf.TensorSpec([None])]).get_concrete_function()
+        return tf.function(
+            times_nine, input_signature=[tf.TensorSpec([None])]
+        ).get_concrete_function()
 
     traced = trace()
     for _ in range(2):
         np.testing.assert_array_equal(traced(tf.constant([1.0])), [9.0])
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

@@ -64,7 +64,9 @@ def test_saved_model_of_a_bare_function(library, tmp_path):
 def test_saved_model_in_a_tf1_session(library, tmp_path):
     addone = tftvm.Module(library)["addone"]
     module = tf.Module()
-    module.call = tf.function(lambda x: addone(x), input_signature=[tf.TensorSpec([None], name="x")])
+    module.call = tf.function(
+        lambda x: addone(x), input_signature=[tf.TensorSpec([None], name="x")]
+    )
     folder = str(tmp_path / "model")
     tf.saved_model.save(module, folder)
     os.remove(library)
@@ -112,12 +114,16 @@ def test_two_functions_share_one_copy_of_the_bytes(library, tmp_path):
     model = tf.Module()
     signature = [tf.TensorSpec([None])]
     model.one = tf.function(lambda x: module["addone"](x), input_signature=signature)
-    model.two = tf.function(lambda x: module["double"](module["addone"](x)), input_signature=signature)
+    model.two = tf.function(
+        lambda x: module["double"](module["addone"](x)), input_signature=signature
+    )
     folder = tmp_path / "model"
     tf.saved_model.save(model, str(folder))
     with open(library, "rb") as file:
         content = file.read()
-    assert sum(path.read_bytes().count(content) for path in folder.rglob("*") if path.is_file()) == 1
+    assert (
+        sum(path.read_bytes().count(content) for path in folder.rglob("*") if path.is_file()) == 1
+    )
     loaded = tf.saved_model.load(str(folder))
     np.testing.assert_array_equal(loaded.two(tf.constant([1.0])), [4.0])
 
@@ -165,7 +171,3 @@ def test_gradient_says_that_there_is_none(library):
         y = addone(x)
     with pytest.raises(LookupError, match="'addone' of library 'library.so'.*custom_gradient"):
         tape.gradient(y, x)
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))

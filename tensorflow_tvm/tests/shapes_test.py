@@ -545,7 +545,3 @@ def test_target_device_that_is_not_there(module, target_device):
     """TensorFlow would place the op elsewhere without a word; but who names a device means it."""
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="(?is)add1.*[gc]pu"):
         module.func("add1", target_device=target_device)(tf.zeros([1]))
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-v"]))
