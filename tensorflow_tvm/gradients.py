@@ -21,16 +21,13 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from tensorflow_tvm.library import name_of_digest
-
 
 @tf.RegisterGradient("TVM>DSOOp")
 @tf.RegisterGradient("TVM>StatefulDSOOp")
 def _gradient(op: tf.Operation, *_: tf.Tensor) -> NoReturn:
     callee = json.loads(op.get_attr("callee"))
-    library = callee.get("library_name") or name_of_digest(callee["digest"])
     raise LookupError(
-        f"TVM function '{callee['function']}' of library '{library}' has no gradient. Call it "
-        "inside a function decorated with tf.custom_gradient that gives one, or stop the gradient with "
-        "tf.stop_gradient."
+        f"TVM function '{callee['function']}' of library '{callee['library_name']}' has no "
+        "gradient. Call it inside a function decorated with tf.custom_gradient that gives one, or "
+        "stop the gradient with tf.stop_gradient."
     )

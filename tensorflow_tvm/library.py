@@ -34,7 +34,6 @@ _check_function = tvm_ffi.get_global_func("tensorflow_tvm.check_function")
 _functions = tvm_ffi.get_global_func("tensorflow_tvm.functions")
 _digest = tvm_ffi.get_global_func("tensorflow_tvm.digest")
 _bytes = tvm_ffi.get_global_func("tensorflow_tvm.bytes")
-_name_of_digest = tvm_ffi.get_global_func("tensorflow_tvm.name_of_digest")
 _stats = tvm_ffi.get_global_func("tensorflow_tvm.stats")
 
 
@@ -55,11 +54,6 @@ def stats() -> dict[str, int]:
     0
     """
     return {str(key): int(value) for key, value in _stats().items()}
-
-
-def name_of_digest(digest: str) -> str:
-    """Return the name of the loaded library with that digest; the digest if there is none."""
-    return str(_name_of_digest(digest))
 
 
 def _raise(code: int, message: str) -> NoReturn:
@@ -124,7 +118,7 @@ class Library:
         """Raise tf.errors.NotFoundError unless the library has `function`."""
         code, message, _ = _check_function(self._handle, function)
         if code:
-            _raise(code, message)
+            _raise(code, f"Library '{self.name}' {message}.")
 
     def constant(self) -> tf.Tensor:
         """Return the library's bytes as a uint8 vector on the CPU, for graphs to capture.
@@ -145,5 +139,5 @@ class Library:
 
     def _new_constant(self) -> tf.Tensor:
         content = np.frombuffer(_bytes(self._handle), np.uint8)
-        with tf.device("/cpu:0"):
+        with tf.device(None), tf.device("/cpu:0"):  # whatever the caller's device is
             return tf.constant(content, name="tvm_library")

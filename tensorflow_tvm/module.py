@@ -213,21 +213,24 @@ class Function:
         # The first input's dtype at the last eager call, and the numbers of the outputs' dtypes.
         self._last_dtype: tuple[tf.DType | None, list[int]] = (None, _NOTHING)
 
-        callee: dict[str, Any] = {"digest": library.digest, "function": name}
+        callee: dict[str, Any] = {
+            "digest": library.digest,
+            "function": name,
+            "library_name": library.name,
+        }
         memory_align = _check_alignment(memory_align, self._context)
         if memory_align != _DEFAULT_ALIGNMENT:
             callee["memory_align"] = memory_align
         # An eager call's attributes are read and hashed each time, so this is short; and every
         # distinct one makes a kernel that TensorFlow keeps, so shapes are passed as tensors.
         self._eager_callee = json.dumps(callee, separators=(",", ":"))
-        callee["library_name"] = library.name
         self._static = shapes is not None and all(map(output_spec.is_static, shapes))
         if self._static:
             callee["output_shapes"] = self._shapes
         self._graph_callee = json.dumps(callee)
         # What eager calls pass as output shapes; None until it is known, or if it varies.
-        short_way = shapes is None and self._device is None
-        self._eager_shapes: list[tf.Tensor] | None = _NOTHING if short_way else None
+        self._eager_shapes: list[tf.Tensor] | None = _NOTHING if shapes is None else None
+        self._device_is_there = False
 
     def __repr__(self) -> str:
         return f"<tensorflow_tvm.Function '{self.name}' of library '{self._library.name}'>"
@@ -255,6 +258,16 @@ class Function:
         TypeError, ValueError
             If an input cannot be made a tensor, or the graph being built contradicts itself.
         """
+        if self._device is None:
+            return self._call(inputs, name)
+        # Graphs that no eager program runs may be meant for another machine.
+        if not self._device_is_there and tf.compat.v1.executing_eagerly_outside_functions():
+            _check_device(self._device, self._context)
+            self._device_is_there = True
+        with tf.device(self._device):
+            return self._call(inputs, name)
+
+    def _call(self, inputs: tuple[Any, ...], name: str | None) -> Any:
         # The short way, for eager calls on tensors: each step here is felt.
         if self._eager_shapes is not None and (inputs or self._shapes) and _executing_eagerly():
             try:
@@ -262,8 +275,9 @@ class Function:
                 if numbers is None:
                     dtype, numbers = self._last_dtype
                     if inputs[0].dtype is not dtype:
-                        numbers = [inputs[0].dtype.as_datatype_enum] * self._count
-                        self._last_dtype = inputs[0].dtype, numbers
+                        dtype = inputs[0].dtype  # of a tensor or an array
+                        numbers = [tf.as_dtype(dtype).as_datatype_enum] * self._count
+                        self._last_dtype = dtype, numbers
                 outputs = self._op(
                     inputs,
                     _NOTHING,
@@ -275,12 +289,7 @@ class Function:
                 return tuple(outputs) if self._several else outputs[0]
             except (TypeError, ValueError, AttributeError, IndexError):
                 pass  # not all inputs are tensors, or there are none
-        if self._device is None:
-            return self._call_with_care(inputs, name)
-        if _executing_eagerly():
-            _check_device(self._device, self._context)
-        with tf.device(self._device):
-            return self._call_with_care(inputs, name)
+        return self._call_with_care(inputs, name)
 
     # AutoGraph has nothing to convert here.
     @tf.autograph.experimental.do_not_convert
@@ -296,9 +305,9 @@ class Function:
             if self._shapes is None:
                 shapes = _NOTHING
             else:
-                with tf.device("/cpu:0"):
+                with tf.device(None), tf.device("/cpu:0"):  # whatever the caller's device is
                     shapes = output_spec.to_tensors(self._shapes)
-                if self._static and self._device is None:
+                if self._static:
                     self._eager_shapes = shapes
         else:
             libraries, callee = [self._library.constant()], self._graph_callee
@@ -323,10 +332,11 @@ class Function:
         try:
             return tf.convert_to_tensor(value)
         except (TypeError, ValueError) as error:
-            raise type(error)(
+            message = (
                 f"{self._context}: input {index} cannot be made a tensor: expected a tensor, "
                 f"array, number or list of numbers, given {type(value).__name__}: {error}"
-            ) from None
+            )
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
 
 
 def _parse_device(target_device: str | None, context: str) -> Any:

@@ -82,6 +82,8 @@ class OpCallContext final : public CallContext {
   explicit OpCallContext(OpKernelContext* ctx) : ctx_(ctx) {}
 
   int MaxParallelism() override {
+    // The stream to launch on is known to the op's own thread only.
+    if (ctx_->op_device_context() != nullptr) return 1;
     const auto* workers = ctx_->device()->tensorflow_cpu_worker_threads();
     if (workers == nullptr) return 1;
     return std::min(workers->num_threads, tensorflow::GetPerThreadMaxParallelism());
@@ -170,9 +172,12 @@ class DSOOp : public tensorflow::OpKernel {
     if (library_count > 0) library_index_ = inputs;
     if (shape_count > 0) shapes_index_ = inputs + library_count;
 
-    for (const std::vector<int64_t>& dims : callee_.output_shapes) {
-      OP_REQUIRES_OK(ctx, MakeShape(dims, static_cast<int>(static_shapes_.size()),
-                                    &static_shapes_.emplace_back()));
+    OP_REQUIRES(ctx, library_count <= 1,
+                absl::InvalidArgumentError(
+                    absl::StrCat(Name(), ": expected at most one library, given ", library_count)));
+    static_shapes_.resize(callee_.output_shapes.size());
+    for (size_t i = 0; i < static_shapes_.size(); ++i) {
+      OP_REQUIRES_OK(ctx, MakeShape(callee_.output_shapes[i], i, &static_shapes_[i]));
     }
     const size_t outputs = output_dtypes_.size();
     const size_t shapes = shape_count > 0 ? shape_count : static_shapes_.size();
@@ -218,12 +223,8 @@ class DSOOp : public tensorflow::OpKernel {
 
   /// What messages call the function.
   std::string Name() const {
-    std::string library = callee_.library_name;
-    if (library.empty()) {
-      LibraryPtr loaded = LibraryRegistry::Global()->Find(callee_.digest);
-      library = loaded == nullptr ? callee_.digest : loaded->name();
-    }
-    return absl::StrCat("TVM function '", callee_.function, "' of library '", library, "'");
+    return absl::StrCat("TVM function '", callee_.function, "' of library '", callee_.library_name,
+                        "'");
   }
 
   absl::Status ReadDtypes(OpKernelConstruction* ctx, const char* attr, const char* role,
@@ -262,7 +263,11 @@ class DSOOp : public tensorflow::OpKernel {
       library = *std::move(loaded);
     }
     absl::StatusOr<LibraryFunction> function = library->GetFunction(callee_.function);
-    if (!function.ok()) return function.status();
+    if (!function.ok()) {
+      return absl::Status(
+          function.status().code(),
+          absl::StrCat("Library '", callee_.library_name, "' ", function.status().message(), "."));
+    }
     // What another thread may still be reading stays; there is one for each time that a library
     // without owners was dropped and loaded again.
     Resolved* resolved = &first_;
@@ -364,7 +369,11 @@ class DSOOp : public tensorflow::OpKernel {
     const int inputs = static_cast<int>(input_dtypes_.size());
     const int outputs = static_cast<int>(output_dtypes_.size());
     int total_rank = 0;
-    for (int i = 0; i < inputs; ++i) total_rank += ctx->input(i).dims();
+    for (int i = 0; i < inputs; ++i) {
+      const TensorShape& shape = ctx->input(i).shape();
+      TF_RETURN_IF_ERROR(CheckSize(shape, "input", i));
+      total_rank += shape.dims();
+    }
 
     absl::InlinedVector<Tensor*, 4> results(outputs);
     bool all_empty = true;
@@ -387,7 +396,6 @@ class DSOOp : public tensorflow::OpKernel {
     absl::InlinedVector<Tensor, 1> storage;  // of copies; empty unless something is misaligned
     for (int i = 0; i < inputs; ++i) {
       const Tensor& input = ctx->input(i);
-      TF_RETURN_IF_ERROR(CheckSize(input.shape(), "input", i));
       char* data = static_cast<char*>(input.data());
       if (input.NumElements() == 0) {
         data = no_data;
@@ -428,7 +436,14 @@ class DSOOp : public tensorflow::OpKernel {
     result.type_index = kTVMFFINone;
     result.zero_padding = 0;
     result.v_int64 = 0;
-    const int code = function.call(function.self, arguments.data(), arguments.size(), &result);
+    int code = -1;
+    try {
+      code = function.call(function.self, arguments.data(), arguments.size(), &result);
+    } catch (const std::exception& error) {  // against tvm-ffi's rules, and fatal to TensorFlow
+      return absl::InternalError(absl::StrCat(Name(), " threw an exception: ", error.what()));
+    } catch (...) {
+      return absl::InternalError(absl::StrCat(Name(), " threw an exception"));
+    }
     tvm::ffi::ObjectPtr<tvm::ffi::Object> error = scope.TakeError();
     if (TF_PREDICT_FALSE(code != 0 || error != nullptr)) {
       tvm::ffi::ObjectPtr<tvm::ffi::Object> raised = TakeRaisedError();

@@ -30,10 +30,8 @@ using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-absl::Status CheckDtypes(InferenceContext* c, const char* attr, const char* role,
+absl::Status CheckDtypes(const std::vector<tensorflow::DataType>& dtypes, const char* role,
                          const std::string& function) {
-  std::vector<tensorflow::DataType> dtypes;
-  TF_RETURN_IF_ERROR(c->GetAttr(attr, &dtypes));
   for (size_t i = 0; i < dtypes.size(); ++i) {
     if (absl::Status s = ToDLDataType(dtypes[i]).status(); !s.ok()) {
       return absl::InvalidArgumentError(
@@ -43,47 +41,53 @@ absl::Status CheckDtypes(InferenceContext* c, const char* attr, const char* role
   return absl::OkStatus();
 }
 
+/// The shape that input `index`, a vector of dimensions, gives output `output`.
+absl::Status ShapeOfTensor(InferenceContext* c, int index, const std::string& function, int output,
+                           ShapeHandle* shape) {
+  // TensorFlow's graph optimiser ends the process on a shape with more dimensions than it knows.
+  const ShapeHandle vector = c->input(index);
+  if (c->RankKnown(vector) && c->Rank(vector) == 1 &&
+      c->Value(c->Dim(vector, 0)) > TensorShape::MaxDimensions()) {
+    return absl::InvalidArgumentError(absl::StrCat("TVM function '", function, "': output ", output,
+                                                   " cannot have ", c->Value(c->Dim(vector, 0)),
+                                                   " dimensions; a tensor has at most ",
+                                                   TensorShape::MaxDimensions(), "."));
+  }
+  return c->MakeShapeFromShapeTensor(index, shape);
+}
+
 absl::Status DSOOpShape(InferenceContext* c) {
   std::string json;
   TF_RETURN_IF_ERROR(c->GetAttr("callee", &json));
   absl::StatusOr<Callee> callee = Callee::Parse(json);
   if (!callee.ok()) return callee.status();
-  TF_RETURN_IF_ERROR(CheckDtypes(c, "Tin", "input", callee->function));
-  TF_RETURN_IF_ERROR(CheckDtypes(c, "Tout", "output", callee->function));
+  std::vector<tensorflow::DataType> input_dtypes;
+  std::vector<tensorflow::DataType> output_dtypes;
+  TF_RETURN_IF_ERROR(c->GetAttr("Tin", &input_dtypes));
+  TF_RETURN_IF_ERROR(c->GetAttr("Tout", &output_dtypes));
+  TF_RETURN_IF_ERROR(CheckDtypes(input_dtypes, "input", callee->function));
+  TF_RETURN_IF_ERROR(CheckDtypes(output_dtypes, "output", callee->function));
 
-  std::vector<ShapeHandle> shape_tensors;
-  TF_RETURN_IF_ERROR(c->input("output_shapes", &shape_tensors));
-  if (!shape_tensors.empty()) {
-    const int first = c->num_inputs() - static_cast<int>(shape_tensors.size());
-    for (int i = 0; i < c->num_outputs(); ++i) {
-      // TensorFlow's graph optimiser ends the process on a shape with more dimensions than it
-      // knows.
-      const ShapeHandle given = c->input(first + i);
-      if (c->RankKnown(given) && c->Rank(given) == 1 &&
-          c->Value(c->Dim(given, 0)) > TensorShape::MaxDimensions()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("TVM function '", callee->function, "': output ", i, " cannot have ",
-                         c->Value(c->Dim(given, 0)), " dimensions; a tensor has at most ",
-                         TensorShape::MaxDimensions(), "."));
-      }
-      ShapeHandle shape;
-      TF_RETURN_IF_ERROR(c->MakeShapeFromShapeTensor(first + i, &shape));
-      c->set_output(i, shape);
-    }
-    return absl::OkStatus();
-  }
-  const size_t given = callee->output_shapes.size();
+  int shape_count = 0;
+  TF_RETURN_IF_ERROR(c->GetAttr("NS", &shape_count));
+  const int first_shape = c->num_inputs() - shape_count;
+  const size_t known_count = callee->output_shapes.size();
+  const size_t given = shape_count > 0 ? shape_count : known_count;
   if (given != 0 && given != static_cast<size_t>(c->num_outputs())) {
     return absl::InvalidArgumentError(absl::StrCat("TVM function '", callee->function,
                                                    "': expected ", c->num_outputs(),
                                                    " output shapes, given ", given, "."));
   }
   for (int i = 0; i < c->num_outputs(); ++i) {
-    ShapeHandle shape = c->num_inputs() > 0 ? c->input(0) : c->UnknownShape();
-    if (given != 0) {
+    ShapeHandle shape = c->UnknownShape();
+    if (shape_count > 0) {
+      TF_RETURN_IF_ERROR(ShapeOfTensor(c, first_shape + i, callee->function, i, &shape));
+    } else if (known_count > 0) {
       TensorShape known;
       TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape(callee->output_shapes[i], &known));
       TF_RETURN_IF_ERROR(c->MakeShapeFromTensorShape(known, &shape));
+    } else if (!input_dtypes.empty()) {
+      shape = c->input(0);
     }
     c->set_output(i, shape);
   }

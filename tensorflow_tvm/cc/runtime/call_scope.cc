@@ -66,6 +66,7 @@ class ParallelLoop {
       if (body_(task, &env, closure_data_) != 0) {
         SetError(TakeRaisedError());
       } else if (ObjectPtr<Object> nested = scope.TakeError()) {
+        TakeRaisedError();  // which generated code left behind
         SetError(std::move(nested));
       }
     }

@@ -15,7 +15,10 @@ limitations under the License.
 
 #include "tensorflow_tvm/cc/runtime/callee.h"
 
+#include <algorithm>
+
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "tvm/ffi/container/array.h"
 #include "tvm/ffi/container/map.h"
@@ -45,11 +48,24 @@ absl::Status Check(const Callee& callee) {
   return absl::OkStatus();
 }
 
+constexpr int kDeepestNesting = 8;
+
+/// How deep brackets nest, or more: those inside strings are counted as well.
+int NestingOf(absl::string_view json) {
+  int depth = 0;
+  int deepest = 0;
+  for (char c : json) {
+    if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
+    if (c == ']' || c == '}') --depth;
+  }
+  return deepest;
+}
+
 void Read(const ffi::json::Object& object, Callee* callee) {
   for (const auto& [key_any, value] : object) {
     const std::string key = key_any.cast<ffi::String>();
     if (key == "digest") {
-      callee->digest = value.cast<ffi::String>();
+      callee->digest = absl::AsciiStrToLower(std::string(value.cast<ffi::String>()));
     } else if (key == "function") {
       callee->function = value.cast<ffi::String>();
     } else if (key == "library_name") {
@@ -74,11 +90,15 @@ void Read(const ffi::json::Object& object, Callee* callee) {
 
 absl::StatusOr<Callee> Callee::Parse(const std::string& json) {
   Callee callee;
+  if (NestingOf(json) > kDeepestNesting) {  // the parser is recursive
+    return absl::InvalidArgumentError("attribute 'callee' of a TVM op is nested too deeply");
+  }
   try {
     Read(ffi::json::Parse(json).cast<ffi::json::Object>(), &callee);
-  } catch (const ffi::Error& error) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "attribute 'callee' of a TVM op cannot be read: ", error.message(), "; given: ", json));
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("attribute 'callee' of a TVM op cannot be read: ", error.what(),
+                     "; given: ", absl::string_view(json).substr(0, 200)));
   }
   if (absl::Status s = Check(callee); !s.ok()) return s;
   if (callee.memory_align < kLeastAlignment) callee.memory_align = kLeastAlignment;

@@ -33,8 +33,8 @@ struct Callee {
   /// The function's name in the library.
   std::string function;
 
-  /// What messages call the library; empty for the name under which it was loaded.
-  std::string library_name;
+  /// What messages call the library.
+  std::string library_name = "library";
 
   /// The function expects tensors at multiples of so many bytes.
   int64_t memory_align = 64;

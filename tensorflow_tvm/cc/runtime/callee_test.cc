@@ -26,7 +26,7 @@ void TestDefaults() {
   CHECK_OK(callee);
   CHECK_EQ(callee->digest, "sha256:0");
   CHECK_EQ(callee->function, "f");
-  CHECK_EQ(callee->library_name, "");
+  CHECK_EQ(callee->library_name, "library");
   CHECK_EQ(callee->memory_align, 64);
   CHECK(callee->output_shapes.empty());
 }
@@ -47,12 +47,14 @@ void TestSmallAlignmentIsRaised() {
 }
 
 void TestErrors() {
+  const std::string deep(100000, '[');
   struct {
     const char* json;
     const char* expected;
   } const cases[] = {
       {"{", "cannot be read"},
       {"", "cannot be read"},
+      {deep.c_str(), "nested too deeply"},
       {"[]", "cannot be read"},
       {"{}", "must give"},
       {R"({"digest": "d"})", "must give"},

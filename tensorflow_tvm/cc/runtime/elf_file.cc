@@ -22,6 +22,7 @@ limitations under the License.
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace tensorflow_tvm {
@@ -99,17 +100,20 @@ absl::Status Truncated(uint64_t expected, uint64_t given) {
                                                  " bytes, the file has ", given));
 }
 
+constexpr int64_t kRelrSize = 35;  // DT_RELRSZ and DT_RELR are younger than some <elf.h>
+constexpr int64_t kRelr = 36;
+
 class Parser {
  public:
   explicit Parser(absl::string_view bytes) : reader_(bytes) {}
 
-  absl::Status Run(std::vector<ElfSymbol>* symbols) {
+  absl::Status Run(std::vector<ElfSymbol>* symbols, bool* registers) {
     if (absl::Status s = ReadHeaders(); !s.ok()) return s;
     if (!AreSegmentsSound()) return Damaged("program headers");
     if (!ReadDynamicSegment()) return Damaged("dynamic segment");
     if (!AreTablesSound()) return Damaged("dynamic segment");
     if (!CountSymbols()) return Damaged("hash table");
-    if (!ReadSymbols(symbols)) return Damaged("symbol table");
+    if (!ReadSymbols(symbols, registers)) return Damaged("symbol table");
     if (!AreRelocationsSound(DT_RELA, DT_RELASZ) || !AreRelocationsSound(DT_JMPREL, DT_PLTRELSZ)) {
       return Damaged("relocations");
     }
@@ -164,6 +168,14 @@ class Parser {
     return std::any_of(loads_.begin(), loads_.end(), [=](const Elf64_Phdr& load) {
       return (load.p_flags & flags) == flags && address >= load.p_vaddr && size <= load.p_memsz &&
              address - load.p_vaddr <= load.p_memsz - size;
+    });
+  }
+
+  /// Whether the loader, after relocation, makes the memory at `address` read-only.
+  bool IsMadeReadOnly(uint64_t address) const {
+    return std::any_of(segments_.begin(), segments_.end(), [=](const Elf64_Phdr& segment) {
+      return segment.p_type == PT_GNU_RELRO && address >= segment.p_vaddr &&
+             address - segment.p_vaddr < segment.p_memsz;
     });
   }
 
@@ -269,6 +281,7 @@ class Parser {
            IsTableSound(DT_STRTAB, DT_STRSZ, 1, PF_R) &&
            IsTableSound(DT_RELA, DT_RELASZ, relocation, PF_R) &&
            IsTableSound(DT_JMPREL, DT_PLTRELSZ, relocation, PF_R) &&
+           IsTableSound(kRelr, kRelrSize, 8, PF_R) &&
            IsTableSound(DT_INIT_ARRAY, DT_INIT_ARRAYSZ, 8, PF_R) &&
            IsTableSound(DT_FINI_ARRAY, DT_FINI_ARRAYSZ, 8, PF_R) &&
            IsAddressSound(DT_INIT, 1, PF_X) && IsAddressSound(DT_FINI, 1, PF_X) &&
@@ -301,8 +314,9 @@ class Parser {
           !InMemory(Tag(DT_HASH), sizeof(sizes) + 4 * (uint64_t{sizes[0]} + sizes[1]), PF_R)) {
         return false;
       }
+      if (!AreHashChainsSound(offset, sizes[0], sizes[1])) return false;
       symbol_count_ = sizes[1];
-      if (!Has(DT_GNU_HASH)) return sizes[0] != 0;
+      if (!Has(DT_GNU_HASH)) return true;
     }
     uint32_t header[4];  // buckets, first hashed symbol, bloom filter words, bloom shift
     if (!ToOffset(Tag(DT_GNU_HASH), sizeof(header), &offset) || !reader_.Read(offset, &header)) {
@@ -321,10 +335,7 @@ class Parser {
       if (bucket != 0 && bucket < first) return false;
       last = std::max(last, bucket);
     }
-    // Where nothing is defined nothing is hashed, and linkers put any number for `first`; they do
-    // put the names behind the symbols.
-    const uint64_t room = std::max(Tag(DT_STRTAB), Tag(DT_SYMTAB)) - Tag(DT_SYMTAB);
-    uint64_t count = room / sizeof(Elf64_Sym);
+    uint64_t count = 0;  // where nothing is hashed, nothing is defined
     if (last != 0) {
       count = last;
       for (uint32_t chain = 0; (chain & 1) == 0; ++count) {  // the low bit ends a chain
@@ -335,7 +346,26 @@ class Parser {
     return true;
   }
 
-  bool ReadSymbols(std::vector<ElfSymbol>* symbols) const {
+  /// Whether each chain of a DT_HASH table at `offset` ends.
+  bool AreHashChainsSound(uint64_t offset, uint64_t buckets, uint64_t chains) const {
+    const uint64_t heads = offset + 2 * sizeof(uint32_t);
+    uint64_t visited = 0;
+    for (uint64_t i = 0; i < buckets; ++i) {
+      uint32_t symbol = 0;
+      if (!reader_.Read(heads + i * sizeof(symbol), &symbol)) return false;
+      while (symbol != STN_UNDEF) {
+        if (symbol >= chains || ++visited > chains ||
+            !reader_.Read(heads + (buckets + symbol) * sizeof(symbol), &symbol)) {
+          return false;
+        }
+      }
+    }
+    return buckets != 0;
+  }
+
+  /// Reads the symbols; `registers` becomes true if one of tvm-ffi's registration functions is
+  /// used.
+  bool ReadSymbols(std::vector<ElfSymbol>* symbols, bool* registers) const {
     uint64_t table = 0;
     if (symbol_count_ > reader_.size() ||
         !ToOffset(Tag(DT_SYMTAB), symbol_count_ * sizeof(Elf64_Sym), &table)) {
@@ -347,10 +377,21 @@ class Parser {
       if (!reader_.Read(table + i * sizeof(symbol), &symbol) || !ReadName(symbol.st_name, &name)) {
         return false;
       }
-      if (symbol.st_shndx == SHN_UNDEF || name.empty()) continue;
-      symbols->push_back({std::string(name), symbol.st_size,
-                          ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT,
-                          ELF64_ST_BIND(symbol.st_info) == STB_WEAK});
+      if (symbol.st_shndx == SHN_UNDEF || name.empty()) {
+        *registers |= absl::StartsWith(name, "TVMFFIFunctionSetGlobal") ||
+                      absl::StartsWith(name, "TVMFFITypeRegister");
+        continue;
+      }
+      const int type = ELF64_ST_TYPE(symbol.st_info);
+      ElfSymbol& result = symbols->emplace_back();
+      result.name = std::string(name);
+      result.size = symbol.st_size;
+      result.is_function = (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE) &&
+                           InMemory(symbol.st_value, 1, PF_X);
+      result.is_variable = type == STT_OBJECT &&
+                           InMemory(symbol.st_value, symbol.st_size, PF_R | PF_W) &&
+                           !IsMadeReadOnly(symbol.st_value);
+      result.is_weak = ELF64_ST_BIND(symbol.st_info) == STB_WEAK;
     }
     return true;
   }
@@ -365,7 +406,7 @@ class Parser {
       Elf64_Rela relocation;
       if (!reader_.Read(offset + at, &relocation) ||
           !InMemory(relocation.r_offset, 8, PF_R | PF_W) ||
-          ELF64_R_SYM(relocation.r_info) >= std::max<uint64_t>(symbol_count_, 1)) {
+          (symbol_count_ != 0 && ELF64_R_SYM(relocation.r_info) >= symbol_count_)) {
         return false;
       }
     }
@@ -386,7 +427,8 @@ class Parser {
 
 absl::StatusOr<ElfFile> ElfFile::Parse(absl::string_view bytes) {
   ElfFile file;
-  if (absl::Status s = Parser(bytes).Run(&file.symbols_); !s.ok()) return s;
+  if (absl::Status s = Parser(bytes).Run(&file.symbols_, &file.registers_globals_); !s.ok())
+    return s;
   return file;
 }
 

@@ -29,7 +29,8 @@ namespace tensorflow_tvm {
 struct ElfSymbol {
   std::string name;
   uint64_t size = 0;
-  bool is_data = false;  ///< STT_OBJECT, as against a function
+  bool is_function = false;  ///< code, as its type or the segment it lies in says
+  bool is_variable = false;  ///< data that stays writable
   bool is_weak = false;
 };
 
@@ -48,11 +49,15 @@ class ElfFile {
   /// Symbols that the library defines, in file order.
   const std::vector<ElfSymbol>& symbols() const { return symbols_; }
 
+  /// Whether the library registers functions or types of its own with tvm-ffi, which keeps them.
+  bool registers_globals() const { return registers_globals_; }
+
   /// The symbol called `name` if the library defines it, else null.
   const ElfSymbol* Find(absl::string_view name) const;
 
  private:
   std::vector<ElfSymbol> symbols_;
+  bool registers_globals_ = false;
 };
 
 }  // namespace tensorflow_tvm

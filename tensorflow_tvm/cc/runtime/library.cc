@@ -23,6 +23,7 @@ limitations under the License.
 #include <mutex>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -38,8 +39,8 @@ namespace {
 
 namespace ffi = tvm::ffi;
 
-constexpr absl::string_view kSlotPrefix = "__TVM";
 constexpr absl::string_view kFfiSlotPrefix = "__TVMFFI";
+constexpr absl::string_view kBackendSlotPrefix = "__TVMBackend";
 constexpr char kBarrierSlot[] = "__TVMBackendParallelBarrier";
 constexpr char kPackedCallSlot[] = "__TVMFFIEnvModLookupFromImports";
 
@@ -105,15 +106,20 @@ bool UseTvmThreadPool() {
   return choice != nullptr && std::strcmp(choice, "tvm") == 0;
 }
 
-/// The exported name of a function symbol, or "" if it is none.
+/// What a symbol is called without tvm-ffi's prefix; "" if it has none or is reserved.
 std::string FunctionName(const ElfSymbol& symbol) {
   absl::string_view name = symbol.name;
-  if (symbol.is_data || !absl::ConsumePrefix(&name, ffi::symbol::tvm_ffi_symbol_prefix)) return "";
-  for (absl::string_view reserved : {"_metadata_", "_doc_", "_library_"}) {
+  if (!absl::ConsumePrefix(&name, ffi::symbol::tvm_ffi_symbol_prefix)) return "";
+  for (absl::string_view reserved : {"_metadata_", "_doc_"}) {
     if (absl::StartsWith(name, reserved)) return "";
   }
-  if (name == "main" && symbol.is_weak) return "";  // TVM's alias of the first function
   return std::string(name);
+}
+
+/// Whether a symbol is called like the pointers that TVM leaves to be filled by the runtime.
+bool HasSlotName(const ElfSymbol& symbol) {
+  return absl::StartsWith(symbol.name, kFfiSlotPrefix) ||
+         absl::StartsWith(symbol.name, kBackendSlotPrefix);
 }
 
 }  // namespace
@@ -132,12 +138,19 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
   auto library = ffi::make_object<LibraryObj>();
   std::vector<std::string> slots;
   for (const ElfSymbol& symbol : elf->symbols()) {
-    if (std::string function = FunctionName(symbol); !function.empty()) {
-      library->functions_.push_back(std::move(function));
-    }
-    if (symbol.is_data && absl::StartsWith(symbol.name, kSlotPrefix) &&
-        symbol.size == sizeof(void*)) {
+    if (HasSlotName(symbol)) {
+      if (!symbol.is_variable || symbol.size != sizeof(void*)) {  // tvm-ffi would write to it
+        return refuse(absl::InvalidArgumentError(
+            absl::StrCat("its symbol ", symbol.name, " is no pointer that can be written")));
+      }
       slots.push_back(symbol.name);
+    }
+    std::string function = FunctionName(symbol);
+    if (function.empty()) continue;
+    if (!symbol.is_function) {
+      library->other_symbols_.push_back(std::move(function));
+    } else if (function != "main" || !symbol.is_weak) {  // else TVM's alias of another function
+      library->functions_.push_back(std::move(function));
     }
   }
   std::sort(library->functions_.begin(), library->functions_.end());
@@ -196,6 +209,8 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
   if (absl::Status s = library->FillSlots(slots); !s.ok()) return refuse(s);
   library->digest_ = std::move(digest);
   library->name_ = std::move(name);
+  // tvm-ffi keeps what a library registers, so the code must stay: this reference is never dropped.
+  if (elf->registers_globals()) new LibraryPtr(library);
   return library;
 }
 
@@ -225,10 +240,19 @@ absl::Status LibraryObj::FillSlots(const std::vector<std::string>& slots) {
 }
 
 absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name) {
-  const std::string symbol = absl::StrCat(ffi::symbol::tvm_ffi_symbol_prefix, name);
+  const absl::Status not_found = absl::NotFoundError(
+      absl::StrCat("has no function '", absl::CHexEscape(name),
+                   "'. It has: ", functions_.empty() ? "none" : absl::StrJoin(functions_, ", ")));
+  // tvm-ffi would take any symbol with this name for a function, and the name to end at a NUL.
+  if (absl::StrContains(name, '\0') ||
+      std::find(other_symbols_.begin(), other_symbols_.end(), name) != other_symbols_.end()) {
+    return not_found;
+  }
   if (std::binary_search(functions_.begin(), functions_.end(), name)) {
-    return LibraryFunction{
-        reinterpret_cast<TVMFFISafeCallType>(dlsym(handle_.get(), symbol.c_str())), nullptr};
+    const std::string symbol = absl::StrCat(ffi::symbol::tvm_ffi_symbol_prefix, name);
+    void* address = dlsym(handle_.get(), symbol.c_str());
+    if (address == nullptr) return not_found;
+    return LibraryFunction{reinterpret_cast<TVMFFISafeCallType>(address), nullptr};
   }
   std::lock_guard<std::mutex> lock(mutex_);
   auto it = imported_.find(name);
@@ -236,16 +260,12 @@ absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name)
     try {
       ffi::Optional<ffi::Function> function = (*module_)->GetFunction(name, /*query_imports=*/true);
       if (function.has_value()) it = imported_.emplace(name, *std::move(function)).first;
-    } catch (const ffi::Error& error) {
-      return absl::InternalError(absl::StrCat("Library '", name_, "' failed to give function '",
-                                              name, "': ", error.message()));
+    } catch (const std::exception& error) {
+      return absl::InternalError(
+          absl::StrCat("failed to give function '", absl::CHexEscape(name), "': ", error.what()));
     }
   }
-  if (it == imported_.end()) {
-    return absl::NotFoundError(absl::StrCat(
-        "Library '", name_, "' has no function '", name,
-        "'. It has: ", functions_.empty() ? "none" : absl::StrJoin(functions_, ", "), "."));
-  }
+  if (it == imported_.end()) return not_found;
   const auto* function = static_cast<const ffi::FunctionObj*>(it->second.get());
   return LibraryFunction{function->safe_call, const_cast<ffi::FunctionObj*>(function)};
 }

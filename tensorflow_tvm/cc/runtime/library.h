@@ -54,7 +54,8 @@ class LibraryObj : public tvm::ffi::Object {
   /// Names of the functions that the library exports, sorted.
   const std::vector<std::string>& functions() const { return functions_; }
 
-  /// The function called `name`, also of an imported module. NotFound names those there are.
+  /// The function called `name`, also of an imported module. NotFound says which there are.
+  /// Messages are to follow the name by which the caller knows the library.
   absl::StatusOr<LibraryFunction> GetFunction(const std::string& name);
 
   static constexpr bool _type_mutable = true;
@@ -73,6 +74,7 @@ class LibraryObj : public tvm::ffi::Object {
   std::string digest_;
   std::string name_;
   std::vector<std::string> functions_;
+  std::vector<std::string> other_symbols_;  ///< named like functions, and no code
   // Destroyed in reverse order: what was got from the library goes before the library does.
   std::unique_ptr<Snapshot> snapshot_;
   Handle handle_;

@@ -54,7 +54,7 @@ void TestElfOfARealLibrary() {
   absl::StatusOr<ElfFile> file = ElfFile::Parse(bytes);
   CHECK_OK(file);
   CHECK(file->Find("TVMFFIFunctionCall") != nullptr);
-  CHECK(!file->Find("TVMFFIFunctionCall")->is_data);
+  CHECK(file->Find("TVMFFIFunctionCall")->is_function);
   CHECK(file->Find("malloc") == nullptr);  // used, not defined
 }
 

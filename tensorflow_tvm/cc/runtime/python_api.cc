@@ -71,6 +71,8 @@ ffi::Map<ffi::String, int64_t> GetStats() {
 
 TVM_FFI_STATIC_INIT_BLOCK() {
   namespace refl = ffi::reflection;
+  // A second copy of this library in the process works with the first one's.
+  if (ffi::Function::GetGlobal("tensorflow_tvm.load_library").has_value()) return;
   refl::ObjectDef<LibraryObj>();
   refl::GlobalDef()
       .def("tensorflow_tvm.load_library", LoadLibrary)
@@ -78,12 +80,6 @@ TVM_FFI_STATIC_INIT_BLOCK() {
       .def("tensorflow_tvm.functions", Functions)
       .def("tensorflow_tvm.digest",
            [](const Library& library) { return ffi::String(library->digest()); })
-      .def("tensorflow_tvm.name_of_digest",
-           [](const ffi::String& digest) {
-             LibraryPtr library =
-                 LibraryRegistry::Global()->Find(absl::string_view(digest.data(), digest.size()));
-             return ffi::String(library == nullptr ? std::string(digest) : library->name());
-           })
       .def("tensorflow_tvm.bytes",
            [](const Library& library) {
              return ffi::Bytes(library->bytes().data(), library->bytes().size());

@@ -104,7 +104,8 @@ absl::StatusOr<std::unique_ptr<Snapshot>> Snapshot::Create(absl::string_view byt
     if (absl::Status s = WriteAll(snapshot->fd_, bytes); !s.ok()) return s;
   }
   if (!bytes.empty()) {
-    void* mapping = mmap(nullptr, bytes.size(), PROT_READ, MAP_SHARED, snapshot->fd_, 0);
+    // Private: before Linux 6.7 a sealed file could not be mapped shared, not even to be read.
+    void* mapping = mmap(nullptr, bytes.size(), PROT_READ, MAP_PRIVATE, snapshot->fd_, 0);
     if (mapping == MAP_FAILED) return SystemError("cannot map the private copy of the library");
     snapshot->mapping_ = mapping;
     snapshot->size_ = bytes.size();
