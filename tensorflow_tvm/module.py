@@ -22,6 +22,7 @@ import json
 import operator
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -100,6 +101,18 @@ class Module:
     def __getitem__(self, name: str) -> Function:
         """Return the function `name`, with one output of the first input's shape and dtype."""
         return self.func(name)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the library exports a function `name`."""
+        return name in self.functions
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the functions."""
+        return iter(self.functions)
+
+    def __len__(self) -> int:
+        """Return how many functions the library exports."""
+        return len(self.functions)
 
     def __repr__(self) -> str:
         return f"<tensorflow_tvm.Module '{self.name}' functions={list(self.functions)}>"

@@ -171,9 +171,10 @@ def to_tensors(shapes: Sequence[Shape]) -> list[tf.Tensor]:
     """Return the shapes as integer vectors, all int32 or all int64."""
     tensors = []
     for shape in shapes:
-        if isinstance(shape, tuple):
-            shape = tf.stack([tf.cast(dim, tf.int64) for dim in shape]) if shape else ()
-            tensors.append(tf.cast(shape, tf.int64))
+        if is_static(shape):
+            tensors.append(tf.constant(shape, tf.int64))
+        elif isinstance(shape, tuple):
+            tensors.append(tf.stack([tf.cast(dim, tf.int64) for dim in shape]))
         else:
             tensors.append(tf.convert_to_tensor(shape))
     if any(tensor.dtype == tf.int64 for tensor in tensors):

@@ -217,3 +217,13 @@ def test_missing_device_in_function(addone_path):
         tf.function(addone)(tf.constant([1.0]))
     with tf.Graph().as_default():  # may be meant for another machine
         assert addone(tf1.placeholder(tf.float32, [2])).device.endswith("CPU:7")
+
+
+def test_alias_of_another_function_is_not_called(addone_path):
+    # TVM exports `main` beside the only function of a library; in a library compiled from Relax it
+    # is a part of the Relax function of that name.
+    module = tftvm.Module(addone_path)
+    assert list(module) == ["addone"]
+    assert "addone" in module and "main" not in module and len(module) == 1
+    with pytest.raises(tf.errors.NotFoundError, match="has no function 'main'. It has: addone"):
+        module["main"]

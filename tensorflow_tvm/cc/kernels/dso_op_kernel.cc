@@ -483,7 +483,8 @@ class DSOOp : public tensorflow::OpKernel {
         CodeOfErrorKind(kind),
         absl::StrCat(Name(), " failed: ", kind, ": ", message, "\nIt was called on ",
                      ctx->device()->name(), " with inputs (", absl::StrJoin(inputs, ", "),
-                     ") and outputs (", absl::StrJoin(outputs, ", "), ")."));
+                     ") and outputs (", absl::StrJoin(outputs, ", "),
+                     "), which are what output_shape and output_dtype say."));
   }
 
   // What every call reads, close together: each node of a graph has a kernel of its own, and in a

@@ -147,11 +147,11 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
     }
     std::string function = FunctionName(symbol);
     if (function.empty()) continue;
-    if (!symbol.is_function) {
-      library->other_symbols_.push_back(std::move(function));
-    } else if (function != "main" || !symbol.is_weak) {  // else TVM's alias of another function
-      library->functions_.push_back(std::move(function));
-    }
+    // A weak main is TVM's alias of another function, in a Relax library of a mere part of main.
+    const bool is_alias = function == "main" && symbol.is_weak;
+    std::vector<std::string>& names =
+        symbol.is_function && !is_alias ? library->functions_ : library->other_symbols_;
+    names.push_back(std::move(function));
   }
   std::sort(library->functions_.begin(), library->functions_.end());
   if (elf->Find("TVMFFIFunctionCall") != nullptr) {
@@ -200,7 +200,12 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
   try {
     library->module_ = ffi::Module::LoadFromFile(path);
   } catch (const ffi::Error& error) {
-    return refuse(absl::InvalidArgumentError(absl::StrCat("tvm-ffi says: ", error.message())));
+    const bool lacks_device = absl::StrContains(error.message(), "is not registered");
+    return refuse(absl::InvalidArgumentError(absl::StrCat(
+        "tvm-ffi says: ", error.message(),
+        lacks_device ? " The TVM runtime of the device that it was compiled for cannot be loaded "
+                       "here: compile it for another target, or install that device's driver"
+                     : "")));
   } catch (const std::exception& error) {
     return refuse(absl::InvalidArgumentError(absl::StrCat("tvm-ffi says: ", error.what())));
   }

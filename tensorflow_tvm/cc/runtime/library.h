@@ -74,7 +74,7 @@ class LibraryObj : public tvm::ffi::Object {
   std::string digest_;
   std::string name_;
   std::vector<std::string> functions_;
-  std::vector<std::string> other_symbols_;  ///< named like functions, and no code
+  std::vector<std::string> other_symbols_;  ///< named like functions; not to be called
   // Destroyed in reverse order: what was got from the library goes before the library does.
   std::unique_ptr<Snapshot> snapshot_;
   Handle handle_;
