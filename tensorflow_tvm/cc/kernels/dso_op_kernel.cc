@@ -37,6 +37,7 @@ limitations under the License.
 #include "tensorflow/core/platform/logging.h"
 #include "tensorflow/core/platform/threadpool.h"
 #include "tensorflow/core/util/work_sharder.h"
+#include "tensorflow_tvm/cc/kernels/gpu_stream.h"
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
 #include "tensorflow_tvm/cc/runtime/callee.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
@@ -46,7 +47,6 @@ limitations under the License.
 #include "tvm/ffi/dtype.h"
 #include "tvm/ffi/error.h"
 #include "xla/stream_executor/stream.h"
-#include "xla/stream_executor/stream_executor.h"
 
 namespace tensorflow_tvm {
 namespace {
@@ -201,9 +201,9 @@ class DSOOp : public tensorflow::OpKernel {
       return;
     }
     stream_executor::Stream* stream = ctx->op_device_context()->stream();
-    const DLDevice device{kDLCUDA, stream->parent()->device_ordinal()};
-    StreamScope scope(device, stream->platform_specific_handle().stream);
-    OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, device, stream));
+    const GpuStream gpu = ToGpuStream(stream);
+    StreamScope scope(gpu.device, gpu.handle);
+    OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, gpu.device, stream));
   }
 
  private:

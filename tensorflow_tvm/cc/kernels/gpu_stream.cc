@@ -1,0 +1,28 @@
+/* Copyright 2026 The tensorflow_tvm Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+==============================================================================*/
+
+#include "tensorflow_tvm/cc/kernels/gpu_stream.h"
+
+#include "xla/stream_executor/stream.h"
+#include "xla/stream_executor/stream_executor.h"
+
+namespace tensorflow_tvm {
+
+GpuStream ToGpuStream(stream_executor::Stream* stream) {
+  return {DLDevice{kDLCUDA, stream->parent()->device_ordinal()},
+          stream->platform_specific_handle().stream};
+}
+
+}  // namespace tensorflow_tvm
