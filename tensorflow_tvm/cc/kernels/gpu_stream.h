@@ -30,8 +30,8 @@ struct GpuStream {
   void* handle;
 };
 
-/// What `stream` is to TVM. In a file of its own, since StreamExecutor's header takes the compiler
-/// as long as all of the kernel's code.
+/// What `stream` is to TVM. In a file of its own, so that a change of the kernel need not compile
+/// StreamExecutor's header again.
 GpuStream ToGpuStream(stream_executor::Stream* stream);
 
 }  // namespace tensorflow_tvm
