@@ -16,11 +16,13 @@
 
 from tensorflow_tvm import gradients as _gradients
 from tensorflow_tvm import sysconfig
+from tensorflow_tvm.function import Function
 from tensorflow_tvm.library import stats
-from tensorflow_tvm.module import Function, Module
+from tensorflow_tvm.module import Module
+from tensorflow_tvm.signature import Argument, Signature
 
 __version__ = "0.1.0"
 
-__all__ = ["Function", "Module", "stats", "sysconfig"]
+__all__ = ["Argument", "Function", "Module", "Signature", "stats", "sysconfig"]
 
 del _gradients  # imported for the gradients that it registers

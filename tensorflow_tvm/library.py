@@ -26,6 +26,8 @@ import tensorflow as tf
 import tvm_ffi
 
 from tensorflow_tvm import op_library  # noqa: F401  (registers the functions below)
+from tensorflow_tvm.metadata import Metadata
+from tensorflow_tvm.metadata import read as read_metadata
 
 _DIGEST = re.compile("sha256:[0-9a-fA-F]{64}")
 
@@ -34,6 +36,7 @@ _check_function = tvm_ffi.get_global_func("tensorflow_tvm.check_function")
 _functions = tvm_ffi.get_global_func("tensorflow_tvm.functions")
 _digest = tvm_ffi.get_global_func("tensorflow_tvm.digest")
 _bytes = tvm_ffi.get_global_func("tensorflow_tvm.bytes")
+_metadata = tvm_ffi.get_global_func("tensorflow_tvm.metadata")
 _stats = tvm_ffi.get_global_func("tensorflow_tvm.stats")
 
 
@@ -45,7 +48,9 @@ def stats() -> dict[str, int]:
     dict of str to int
         ``alignment_copies``, ``alignment_copied_bytes``: tensors that were copied since the process
         began because their memory is not aligned as their function expects, and their total size
-        in bytes. ``libraries``: how many TVM libraries are loaded now.
+        in bytes. ``output_copies``, ``output_copied_bytes``: likewise, outputs that a function
+        returned and TensorFlow could not take over: the function keeps them, or allocated them
+        elsewhere. ``libraries``: how many TVM libraries are loaded now.
 
     Examples
     --------
@@ -119,6 +124,13 @@ class Library:
         code, message, _ = _check_function(self._handle, function)
         if code:
             _raise(code, f"Library '{self.name}' {message}.")
+
+    def metadata(self, function: str) -> Metadata:
+        """Return what the library says of `function`."""
+        code, message, text = _metadata(self._handle, function)
+        if code:
+            _raise(code, f"Library '{self.name}' {message}.")
+        return read_metadata(str(text))
 
     def constant(self) -> tf.Tensor:
         """Return the library's bytes as a uint8 vector on the CPU, for graphs to capture.

@@ -16,16 +16,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-# The shape of one output: its dimensions, where all are known when the function is made; else a
-# tensor, or a mix of integers and scalar tensors, to be read at each call.
+from tensorflow_tvm.signature import Signature, parse_shape
+
+# The shape of one output: its dimensions, where all are known when the function is made; a tensor,
+# or a mix of integers and scalar tensors, to be read at each call; or integers and expressions of a
+# signature's symbols.
 Shape = tuple[Any, ...] | tf.Tensor
 
 _INT64_MAX = 2**63 - 1
@@ -75,7 +78,10 @@ def _parse_shape(shape: Any, what: str) -> Shape:
             return shape
         shape = shape.numpy()
     if isinstance(shape, str):
-        shape = _split_shape_string(shape, what)
+        try:
+            return parse_shape(shape)
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from None
     elif isinstance(shape, tf.TensorShape):
         if shape.rank is None:
             raise ValueError(
@@ -93,22 +99,6 @@ def _parse_shape(shape: Any, what: str) -> Shape:
             f"{shape!r}."
         )
     return _check_dimensions([_parse_dimension(dim, what) for dim in shape], what)
-
-
-def _split_shape_string(shape: str, what: str) -> list[int]:
-    """Read "[2, 3]", "2, 3" or "2 3"."""
-    inner = shape.strip()
-    if inner.startswith("[") and inner.endswith("]"):
-        inner = inner[1:-1]
-    dims = [dim for dim in re.split(r"[\s,]+", inner.strip()) if dim]
-    for dim in dims:
-        if re.fullmatch(r"-?\d+", dim) is None:
-            raise ValueError(
-                f"{what}: dimension '{dim}' of {shape!r} is no integer, and no signature says what "
-                "it stands for. Give a number, or pass the shape as a tensor, for example "
-                "tf.shape(x)."
-            )
-    return [int(dim) for dim in dims]
 
 
 def _parse_dimension(dim: Any, what: str) -> Any:
@@ -160,6 +150,47 @@ def _check_tensor(tensor: tf.Tensor | tf.Variable, what: str, rank: int) -> None
 
 def _is_known(tensor: tf.Tensor | tf.Variable) -> bool:
     return not isinstance(tensor, tf.Variable) and hasattr(tensor, "numpy")
+
+
+def add_to_signature(
+    shapes: list[Shape] | None, signature: Signature | None, context: str
+) -> tuple[list[Shape] | None, Signature | None]:
+    """Move shapes that have symbols to the signature whose symbols they are.
+
+    Returns
+    -------
+    shapes : list of shape, or None
+        What is left for the op to be told.
+    signature : Signature or None
+        With the outputs' shapes.
+    """
+    symbolic = [shape for shape in shapes or () if isinstance(shape, tuple) and _symbols(shape)]
+    if not symbolic:
+        return shapes, signature
+    text = f"[{', '.join(map(str, symbolic[0]))}]"
+    if signature is None:
+        raise ValueError(
+            f"{context}: output_shape '{text}' has symbols, and no signature says what they stand "
+            "for. Give numbers, a signature, or the shape as a tensor, for example tf.shape(x)."
+        )
+    outputs = []
+    for output, shape in zip(signature.outputs, shapes, strict=False):
+        if not is_static(shape) and shape not in symbolic:
+            raise ValueError(f"{context}: output_shape mixes symbols, as in '{text}', and tensors.")
+        if output.shape not in (None, shape):
+            raise ValueError(
+                f"{context}: output_shape '{text}' is not what the signature says: {signature}."
+            )
+        outputs.append(dataclasses.replace(output, shape=shape))
+    taken = [argument for argument in signature.arguments if argument.role != "output"]
+    try:
+        return None, Signature((*taken, *outputs))
+    except ValueError as error:
+        raise ValueError(f"{context}: output_shape: {error}.") from None
+
+
+def _symbols(shape: tuple[Any, ...]) -> bool:
+    return any(isinstance(dim, str) for dim in shape)
 
 
 def is_static(shape: Shape) -> bool:

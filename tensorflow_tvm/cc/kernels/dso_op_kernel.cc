@@ -34,15 +34,18 @@ limitations under the License.
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/framework/tensor_shape.h"
 #include "tensorflow/core/platform/logging.h"
-#include "tensorflow/core/platform/threadpool.h"
-#include "tensorflow/core/util/work_sharder.h"
 #include "tensorflow_tvm/cc/kernels/gpu_stream.h"
+#include "tensorflow_tvm/cc/kernels/op_call_context.h"
+#include "tensorflow_tvm/cc/kernels/tensor_views.h"
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
 #include "tensorflow_tvm/cc/runtime/callee.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
 #include "tensorflow_tvm/cc/runtime/library.h"
+#include "tensorflow_tvm/cc/runtime/signature.h"
 #include "tensorflow_tvm/cc/runtime/stats.h"
 #include "tensorflow_tvm/cc/runtime/stream_scope.h"
+#include "tvm/ffi/container/array.h"
+#include "tvm/ffi/container/tensor.h"
 #include "tvm/ffi/dtype.h"
 #include "tvm/ffi/error.h"
 #include "xla/stream_executor/stream.h"
@@ -50,13 +53,15 @@ limitations under the License.
 namespace tensorflow_tvm {
 namespace {
 
+namespace ffi = tvm::ffi;
+
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
 /// Where the data of a zero-size tensor is said to be: generated code refuses null.
-alignas(4096) char no_data[1];
+alignas(4096) char no_data[4096];
 
 /// A tensor's type and shape as TVM writes them, "float32[2,3]".
 std::string Describe(const Tensor& tensor, DLDataType dtype) {
@@ -75,82 +80,6 @@ absl::StatusCode CodeOfErrorKind(absl::string_view kind) {
   return absl::StatusCode::kInternal;
 }
 
-/// Lends a TensorFlow op's threads and memory to the TVM function that it calls.
-class OpCallContext final : public CallContext {
- public:
-  explicit OpCallContext(OpKernelContext* ctx) : ctx_(ctx) {}
-
-  int MaxParallelism() override {
-    // The stream to launch on is known to the op's own thread only.
-    if (ctx_->op_device_context() != nullptr) return 1;
-    const auto* workers = ctx_->device()->tensorflow_cpu_worker_threads();
-    if (workers == nullptr) return 1;
-    return std::min(workers->num_threads, tensorflow::GetPerThreadMaxParallelism());
-  }
-
-  void Schedule(std::function<void()> task) override {
-    ctx_->device()->tensorflow_cpu_worker_threads()->workers->Schedule(std::move(task));
-  }
-
-  void* AllocateDeviceWorkspace(uint64_t bytes) override {
-    Tensor workspace;
-    if (bytes > uint64_t{std::numeric_limits<int64_t>::max()} ||
-        !ctx_->allocate_temp(tensorflow::DT_UINT8, TensorShape({static_cast<int64_t>(bytes)}),
-                             &workspace)
-             .ok()) {
-      return nullptr;
-    }
-    void* data = const_cast<char*>(workspace.tensor_data().data());
-    std::lock_guard<std::mutex> lock(mutex_);
-    workspaces_.push_back(std::move(workspace));
-    return data;
-  }
-
- private:
-  OpKernelContext* const ctx_;
-  std::mutex mutex_;
-  std::vector<Tensor> workspaces_;  // guarded by mutex_
-};
-
-/// The arguments of one call: DLPack views of the op's tensors, made on the stack.
-class Arguments {
- public:
-  Arguments(int count, int total_rank, DLDevice device) : device_(device) {
-    tensors_.reserve(count);
-    arguments_.reserve(count);
-    dimensions_.resize(2 * total_rank);  // views point into it, so it must not grow
-    next_ = dimensions_.data();
-  }
-
-  void Add(const TensorShape& shape, DLDataType dtype, void* data) {
-    const int rank = shape.dims();
-    int64_t* const dims = next_;
-    int64_t* const strides = dims + rank;
-    next_ = strides + rank;
-    int64_t stride = 1;
-    for (int i = rank - 1; i >= 0; --i) {
-      dims[i] = shape.dim_size(i);
-      strides[i] = stride;
-      stride *= dims[i];
-    }
-    tensors_.push_back(DLTensor{data, device_, rank, dtype, dims, strides, /*byte_offset=*/0});
-    TVMFFIAny& argument = arguments_.emplace_back();
-    argument.type_index = kTVMFFIDLTensorPtr;
-    argument.zero_padding = 0;
-    argument.v_ptr = &tensors_.back();
-  }
-
-  const TVMFFIAny* data() const { return arguments_.data(); }
-  int32_t size() const { return static_cast<int32_t>(arguments_.size()); }
-
- private:
-  const DLDevice device_;
-  absl::InlinedVector<DLTensor, 12> tensors_;
-  absl::InlinedVector<TVMFFIAny, 12> arguments_;
-  absl::InlinedVector<int64_t, 96> dimensions_;
-  int64_t* next_;
-};
-
 /// The kernel of TVM>DSOOp and TVM>StatefulDSOOp, on CPU and GPU.
 class DSOOp : public tensorflow::OpKernel {
  public:
@@ -168,6 +97,13 @@ class DSOOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("NL", &library_count));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("NS", &shape_count));
     const int inputs = static_cast<int>(input_dtypes_.size());
+    OP_REQUIRES_OK(ctx, Named(callee_.CheckTensors(input_dtypes_, output_dtypes_)));
+    absl::StatusOr<std::vector<Callee::Argument>> arguments =
+        callee_.Arguments(inputs, static_cast<int>(output_dtypes_.size()));
+    OP_REQUIRES_OK(ctx, Named(arguments.status()));
+    arguments_.assign(arguments->begin(), arguments->end());
+    returns_outputs_ = callee_.returns_outputs();
+    has_signature_ = callee_.signature.has_value();
     if (library_count > 0) library_index_ = inputs;
     if (shape_count > 0) shapes_index_ = inputs + library_count;
 
@@ -183,10 +119,12 @@ class DSOOp : public tensorflow::OpKernel {
     OP_REQUIRES(ctx, shapes == 0 || shapes == outputs,
                 absl::InvalidArgumentError(absl::StrCat(Name(), ": expected ", outputs,
                                                         " output shapes, given ", shapes)));
-    if (shape_count > 0) return;
-    OP_REQUIRES(ctx, !static_shapes_.empty() || inputs > 0,
-                absl::InvalidArgumentError(absl::StrCat(
-                    Name(), " has no inputs to take the output shape from; give output_shape")));
+    if (shapes > 0 || inputs > 0 || returns_outputs_) return;
+    for (size_t i = 0; i < outputs; ++i) {
+      OP_REQUIRES(ctx, SpecOf(i) != nullptr,
+                  absl::InvalidArgumentError(absl::StrCat(
+                      Name(), " has no inputs to take the output shape from; give output_shape")));
+    }
   }
 
   void Compute(OpKernelContext* ctx) override {
@@ -224,6 +162,18 @@ class DSOOp : public tensorflow::OpKernel {
   std::string Name() const {
     return absl::StrCat("TVM function '", callee_.function, "' of library '", callee_.library_name,
                         "'");
+  }
+
+  /// `status`, said of the function.
+  absl::Status Named(const absl::Status& status) const {
+    if (TF_PREDICT_TRUE(status.ok())) return status;
+    return absl::Status(status.code(), absl::StrCat(Name(), ": ", status.message()));
+  }
+
+  /// What the signature says of the shape of output `i`; null if nothing.
+  const TensorSpec* SpecOf(size_t i) const {
+    if (!has_signature_ || callee_.signature->outputs()[i].any_shape) return nullptr;
+    return &callee_.signature->outputs()[i];
   }
 
   absl::Status ReadDtypes(OpKernelConstruction* ctx, const char* attr, const char* role,
@@ -280,9 +230,12 @@ class DSOOp : public tensorflow::OpKernel {
     return absl::OkStatus();
   }
 
-  absl::Status OutputShape(OpKernelContext* ctx, int output, TensorShape* shape) const {
+  /// Whether the caller says what shapes the outputs have.
+  bool shapes_are_given() const { return shapes_index_ >= 0 || !static_shapes_.empty(); }
+
+  absl::Status GivenShape(OpKernelContext* ctx, int output, TensorShape* shape) const {
     if (shapes_index_ < 0) {
-      *shape = static_shapes_.empty() ? ctx->input(0).shape() : static_shapes_[output];
+      *shape = static_shapes_[output];
       return absl::OkStatus();
     }
     const Tensor& given = ctx->input(shapes_index_ + output);
@@ -304,6 +257,35 @@ class DSOOp : public tensorflow::OpKernel {
       }
     }
     return MakeShape(dims, output, shape);
+  }
+
+  absl::Status OutputShape(OpKernelContext* ctx, int output, const SymbolValues* symbols,
+                           TensorShape* shape) const {
+    const TensorSpec* spec = SpecOf(output);
+    if (spec == nullptr) {
+      if (shapes_are_given()) return GivenShape(ctx, output, shape);
+      *shape = ctx->input(0).shape();
+      return absl::OkStatus();
+    }
+    absl::InlinedVector<int64_t, 8> dims;
+    for (const Dimension& dimension : spec->dims) {
+      absl::StatusOr<int64_t> size = symbols->Evaluate(dimension, *spec);
+      if (!size.ok()) return Named(size.status());
+      if (*size < 0) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            Name(), ": the signature does not say dimension ", dims.size(), " of output '",
+            spec->name, "'; only a function that returns its outputs can leave that open"));
+      }
+      dims.push_back(*size);
+    }
+    TF_RETURN_IF_ERROR(MakeShape(dims, output, shape));
+    if (!shapes_are_given()) return absl::OkStatus();
+    TensorShape given;
+    TF_RETURN_IF_ERROR(GivenShape(ctx, output, &given));
+    if (given == *shape) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        Name(), ": output_shape says that output ", output, " has shape ", given.DebugString(),
+        ", and the signature says ", spec->text, " = ", shape->DebugString()));
   }
 
   absl::Status MakeShape(absl::Span<const int64_t> dims, int output, TensorShape* shape) const {
@@ -343,8 +325,8 @@ class DSOOp : public tensorflow::OpKernel {
     return absl::OkStatus();
   }
 
-  absl::Status Copy(stream_executor::Stream* stream, const char* from, char* to,
-                    int64_t bytes) const {
+  absl::Status CopyToAlign(stream_executor::Stream* stream, const char* from, char* to,
+                           int64_t bytes) const {
     Stats::Global().alignment_copies.fetch_add(1, std::memory_order_relaxed);
     Stats::Global().alignment_copied_bytes.fetch_add(bytes, std::memory_order_relaxed);
     static std::atomic<bool> warned{false};
@@ -354,6 +336,11 @@ class DSOOp : public tensorflow::OpKernel {
                    << "TensorFlow allocates lie at multiples of 64; memory brought in by DLPack "
                    << "may not. tensorflow_tvm.stats() counts such copies; this is said once.";
     }
+    return Copy(stream, from, to, bytes);
+  }
+
+  static absl::Status Copy(stream_executor::Stream* stream, const char* from, char* to,
+                           int64_t bytes) {
     if (stream == nullptr) {
       std::memcpy(to, from, bytes);
       return absl::OkStatus();
@@ -366,32 +353,13 @@ class DSOOp : public tensorflow::OpKernel {
   absl::Status Call(OpKernelContext* ctx, const LibraryFunction& function, DLDevice device,
                     stream_executor::Stream* stream) const {
     const int inputs = static_cast<int>(input_dtypes_.size());
-    const int outputs = static_cast<int>(output_dtypes_.size());
-    int total_rank = 0;
+    int input_rank = 0;
     for (int i = 0; i < inputs; ++i) {
       const TensorShape& shape = ctx->input(i).shape();
       TF_RETURN_IF_ERROR(CheckSize(shape, "input", i));
-      total_rank += shape.dims();
+      input_rank += shape.dims();
     }
-
-    absl::InlinedVector<Tensor*, 4> results(outputs);
-    bool all_empty = true;
-    for (int i = 0; i < outputs; ++i) {
-      if (shapes_index_ < 0 && static_shapes_.empty()) {  // spares a copy of the shape
-        TF_RETURN_IF_ERROR(ctx->allocate_output(i, ctx->input(0).shape(), &results[i]));
-      } else {
-        TensorShape shape;
-        TF_RETURN_IF_ERROR(OutputShape(ctx, i, &shape));
-        TF_RETURN_IF_ERROR(CheckSize(shape, "output", i));
-        TF_RETURN_IF_ERROR(ctx->allocate_output(i, shape, &results[i]));
-      }
-      total_rank += results[i]->dims();
-      all_empty = all_empty && results[i]->NumElements() == 0;
-    }
-    // No accelerator can launch an empty grid.
-    if (all_empty && stream != nullptr) return absl::OkStatus();
-
-    Arguments arguments(inputs + outputs, total_rank, device);
+    TensorViews input_views(inputs, input_rank, device);
     absl::InlinedVector<Tensor, 1> storage;  // of copies; empty unless something is misaligned
     for (int i = 0; i < inputs; ++i) {
       const Tensor& input = ctx->input(i);
@@ -402,58 +370,213 @@ class DSOOp : public tensorflow::OpKernel {
         const char* from = data;
         const int64_t bytes = input.tensor_data().size();
         TF_RETURN_IF_ERROR(AllocateAligned(ctx, bytes, &storage.emplace_back(), &data));
-        TF_RETURN_IF_ERROR(Copy(stream, from, data, bytes));
+        TF_RETURN_IF_ERROR(CopyToAlign(stream, from, data, bytes));
       }
-      arguments.Add(input.shape(), input_dtypes_[i], data);
+      input_views.Add(input.shape(), input_dtypes_[i], data);
     }
+    if (!has_signature_) {
+      return CallWithInputs(ctx, function, device, stream, &input_views, nullptr, &storage);
+    }
+    SymbolValues symbols(*callee_.signature);
+    for (int i = 0; i < inputs; ++i) {
+      TF_RETURN_IF_ERROR(Named(symbols.BindInput(i, input_views.dims(i))));
+    }
+    for (int i = 0; i < inputs; ++i) {
+      TF_RETURN_IF_ERROR(Named(symbols.CheckInput(i, input_views.dims(i))));
+    }
+    return CallWithInputs(ctx, function, device, stream, &input_views, &symbols, &storage);
+  }
+
+  absl::Status CallWithInputs(OpKernelContext* ctx, const LibraryFunction& function,
+                              DLDevice device, stream_executor::Stream* stream,
+                              TensorViews* input_views, const SymbolValues* symbols,
+                              absl::InlinedVector<Tensor, 1>* storage) const {
+    OpCallContext context(ctx, device);
+    if (returns_outputs_) {
+      ffi::Any result;
+      TF_RETURN_IF_ERROR(Invoke(ctx, function, &context, input_views, nullptr, &result));
+      return TakeOutputs(ctx, std::move(result), device, stream, &context, symbols);
+    }
+    const int outputs = static_cast<int>(output_dtypes_.size());
+    absl::InlinedVector<Tensor*, 4> results(outputs);
+    bool all_empty = true;
+    int output_rank = 0;
+    for (int i = 0; i < outputs; ++i) {
+      if (!has_signature_ && !shapes_are_given()) {  // spares a copy of the shape
+        TF_RETURN_IF_ERROR(ctx->allocate_output(i, ctx->input(0).shape(), &results[i]));
+      } else {
+        TensorShape shape;
+        TF_RETURN_IF_ERROR(OutputShape(ctx, i, symbols, &shape));
+        TF_RETURN_IF_ERROR(CheckSize(shape, "output", i));
+        TF_RETURN_IF_ERROR(ctx->allocate_output(i, shape, &results[i]));
+      }
+      output_rank += results[i]->dims();
+      all_empty = all_empty && results[i]->NumElements() == 0;
+    }
+    // No accelerator can launch an empty grid.
+    if (all_empty && stream != nullptr) return absl::OkStatus();
+
+    TensorViews output_views(outputs, output_rank, device);
     absl::InlinedVector<std::pair<int, char*>, 1> staged;  // outputs to be copied afterwards
     for (int i = 0; i < outputs; ++i) {
       char* data = static_cast<char*>(results[i]->data());
       if (results[i]->NumElements() == 0) {
         data = no_data;
       } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
-        TF_RETURN_IF_ERROR(
-            AllocateAligned(ctx, results[i]->tensor_data().size(), &storage.emplace_back(), &data));
+        TF_RETURN_IF_ERROR(AllocateAligned(ctx, results[i]->tensor_data().size(),
+                                           &storage->emplace_back(), &data));
         staged.emplace_back(i, data);
       }
-      arguments.Add(results[i]->shape(), output_dtypes_[i], data);
+      output_views.Add(results[i]->shape(), output_dtypes_[i], data);
     }
 
-    TF_RETURN_IF_ERROR(Invoke(ctx, function, arguments));
+    ffi::Any result;
+    TF_RETURN_IF_ERROR(Invoke(ctx, function, &context, input_views, &output_views, &result));
+    if (TF_PREDICT_FALSE(result.type_index() >= ffi::TypeIndex::kTVMFFIStaticObjectBegin)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          Name(), " returned an object; expected a function that fills the outputs passed to it. ",
+          "If it returns its outputs, say so: arg_spec=[\"args\"]"));
+    }
     for (const auto& [output, data] : staged) {
       const absl::string_view target = results[output]->tensor_data();
-      TF_RETURN_IF_ERROR(Copy(stream, data, const_cast<char*>(target.data()), target.size()));
+      TF_RETURN_IF_ERROR(
+          CopyToAlign(stream, data, const_cast<char*>(target.data()), target.size()));
     }
     return absl::OkStatus();
   }
 
-  absl::Status Invoke(OpKernelContext* ctx, const LibraryFunction& function,
-                      const Arguments& arguments) const {
-    OpCallContext context(ctx);
-    CallScope scope(&context);
-    TVMFFIAny result;
-    result.type_index = kTVMFFINone;
-    result.zero_padding = 0;
-    result.v_int64 = 0;
+  absl::Status Invoke(OpKernelContext* ctx, const LibraryFunction& function, CallContext* context,
+                      TensorViews* inputs, TensorViews* outputs, ffi::Any* result) const {
+    absl::InlinedVector<TVMFFIAny, 12> arguments(arguments_.size());
+    for (size_t i = 0; i < arguments_.size(); ++i) {
+      const Callee::Argument& argument = arguments_[i];
+      if (argument.kind == Callee::Argument::Kind::kAttr) {
+        arguments[i] = ffi::AnyView(callee_.attrs[argument.index].second).CopyToTVMFFIAny();
+        continue;
+      }
+      TensorViews& views = argument.kind == Callee::Argument::Kind::kInput ? *inputs : *outputs;
+      arguments[i].type_index = kTVMFFIDLTensorPtr;
+      arguments[i].zero_padding = 0;
+      arguments[i].v_ptr = views[argument.index];
+    }
+    CallScope scope(context);
+    TVMFFIAny raw;
+    raw.type_index = kTVMFFINone;
+    raw.zero_padding = 0;
+    raw.v_int64 = 0;
     int code = -1;
     try {
-      code = function.call(function.self, arguments.data(), arguments.size(), &result);
+      code =
+          function.call(function.self, arguments.data(), static_cast<int>(arguments.size()), &raw);
     } catch (const std::exception& error) {  // against tvm-ffi's rules, and fatal to TensorFlow
       return absl::InternalError(absl::StrCat(Name(), " threw an exception: ", error.what()));
     } catch (...) {
       return absl::InternalError(absl::StrCat(Name(), " threw an exception"));
     }
-    tvm::ffi::ObjectPtr<tvm::ffi::Object> error = scope.TakeError();
+    ffi::ObjectPtr<ffi::Object> error = scope.TakeError();
     if (TF_PREDICT_FALSE(code != 0 || error != nullptr)) {
-      tvm::ffi::ObjectPtr<tvm::ffi::Object> raised = TakeRaisedError();
+      ffi::ObjectPtr<ffi::Object> raised = TakeRaisedError();
       return CallError(ctx, error != nullptr ? error : raised);
     }
-    if (TF_PREDICT_FALSE(result.type_index >= kTVMFFIStaticObjectBegin)) {
-      TVMFFIObjectDecRef(result.v_obj);
+    *result = ffi::details::AnyUnsafe::MoveTVMFFIAnyToAny(&raw);
+    return absl::OkStatus();
+  }
+
+  /// Makes the op's outputs of the tensors that the function returned.
+  absl::Status TakeOutputs(OpKernelContext* ctx, ffi::Any result, DLDevice device,
+                           stream_executor::Stream* stream, OpCallContext* context,
+                           const SymbolValues* symbols) const {
+    const int outputs = static_cast<int>(output_dtypes_.size());
+    std::vector<ffi::Tensor> tensors;
+    if (auto one = result.as<ffi::Tensor>()) {
+      tensors.push_back(*std::move(one));
+    } else if (auto several = result.as<ffi::Array<ffi::Any>>()) {
+      for (const ffi::Any& element : *several) {
+        if (auto tensor = element.as<ffi::Tensor>()) tensors.push_back(*std::move(tensor));
+      }
+      if (tensors.size() != several->size()) tensors.clear();
+    }
+    if (static_cast<int>(tensors.size()) != outputs) {
+      const std::string what = tensors.empty()
+                                   ? absl::StrCat("a value of type ", result.GetTypeKey())
+                                   : absl::StrCat(tensors.size(), " tensors");
       return absl::InvalidArgumentError(absl::StrCat(
-          Name(), " returned an object; expected a function that fills the outputs passed to it"));
+          Name(), " returned ", what, "; expected ", outputs, outputs == 1 ? " tensor" : " tensors",
+          ". If it fills outputs that are passed to it, arg_spec must have \"rets\""));
+    }
+    result = nullptr;  // so that only those count that hold a tensor besides this call
+    for (int i = 0; i < outputs; ++i) {
+      TF_RETURN_IF_ERROR(TakeOutput(ctx, i, tensors[i], tensors[i].use_count() == 1, device, stream,
+                                    context, symbols));
     }
     return absl::OkStatus();
+  }
+
+  /// Makes output `output` of `tensor`: without a copy if it is `unshared` and TensorFlow's memory.
+  absl::Status TakeOutput(OpKernelContext* ctx, int output, const ffi::Tensor& tensor,
+                          bool unshared, DLDevice device, stream_executor::Stream* stream,
+                          OpCallContext* context, const SymbolValues* symbols) const {
+    const auto refuse = [&](const std::string& what) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(Name(), ": the tensor returned as output ", output, " ", what));
+    };
+    const DLDataType dtype = output_dtypes_[output];
+    if (tensor.dtype().code != dtype.code || tensor.dtype().bits != dtype.bits ||
+        tensor.dtype().lanes != dtype.lanes) {
+      return refuse(absl::StrCat("has dtype ", std::string(ffi::DLDataTypeToString(tensor.dtype())),
+                                 "; expected ", std::string(ffi::DLDataTypeToString(dtype)),
+                                 ", as output_dtype or the signature says"));
+    }
+    if (tensor.device().device_type != device.device_type ||
+        tensor.device().device_id != device.device_id) {
+      return refuse(absl::StrCat("is on device ", tensor.device().device_type, ":",
+                                 tensor.device().device_id, "; expected device ",
+                                 device.device_type, ":", device.device_id, ", where the op runs"));
+    }
+    if (!tensor.IsContiguous()) return refuse("has gaps; expected contiguous memory");
+    const absl::Span<const int64_t> dims(tensor.shape().data(), tensor.shape().size());
+    TensorShape shape;
+    TF_RETURN_IF_ERROR(MakeShape(dims, output, &shape));
+    if (const TensorSpec* spec = SpecOf(output)) {
+      bool fits = dims.size() == spec->dims.size();
+      for (size_t i = 0; fits && i < dims.size(); ++i) {
+        absl::StatusOr<int64_t> size = symbols->Evaluate(spec->dims[i], *spec);
+        if (!size.ok()) return Named(size.status());
+        fits = *size < 0 || *size == dims[i];
+      }
+      if (!fits) {
+        return refuse(absl::StrCat("has shape ", shape.DebugString(), "; expected ", spec->text,
+                                   " (", symbols->ToString(), ")"));
+      }
+    }
+    if (shapes_are_given()) {
+      TensorShape given;
+      TF_RETURN_IF_ERROR(GivenShape(ctx, output, &given));
+      if (given != shape) {
+        return refuse(absl::StrCat("has shape ", shape.DebugString(), "; expected ",
+                                   given.DebugString(), ", as output_shape says"));
+      }
+    }
+
+    const tensorflow::DataType tf_dtype = ctx->expected_output_dtype(output);
+    Tensor bytes;
+    if (unshared && tensor.byte_offset() == 0 && shape.num_elements() > 0 &&
+        context->TakeTensor(tensor.data_ptr(), &bytes)) {
+      Tensor result;
+      if (result.BitcastFrom(bytes, tf_dtype, shape).ok()) {
+        ctx->set_output(output, result);
+        return absl::OkStatus();
+      }
+    }
+    Tensor* copy = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(output, shape, &copy));
+    const absl::string_view target = copy->tensor_data();
+    if (target.empty()) return absl::OkStatus();
+    if (tensor.data_ptr() == nullptr) return refuse("has no memory");
+    Stats::Global().output_copies.fetch_add(1, std::memory_order_relaxed);
+    Stats::Global().output_copied_bytes.fetch_add(target.size(), std::memory_order_relaxed);
+    return Copy(stream, static_cast<const char*>(tensor.data_ptr()) + tensor.byte_offset(),
+                const_cast<char*>(target.data()), target.size());
   }
 
   absl::Status CallError(OpKernelContext* ctx,
@@ -474,16 +597,32 @@ class DSOOp : public tensorflow::OpKernel {
     for (size_t i = 0; i < input_dtypes_.size(); ++i) {
       inputs.push_back(Describe(ctx->input(i), input_dtypes_[i]));
     }
-    std::vector<std::string> outputs;
-    for (size_t i = 0; i < output_dtypes_.size(); ++i) {
-      outputs.push_back(Describe(*ctx->mutable_output(i), output_dtypes_[i]));
+    std::string outputs;
+    if (returns_outputs_) {
+      if (absl::StrContains(message, "Mismatched number of arguments")) {
+        absl::StrAppend(&message,
+                        " If it fills outputs that are passed to it, arg_spec must have "
+                        "\"rets\".");
+      }
+    } else {
+      std::vector<std::string> parts;
+      for (size_t i = 0; i < output_dtypes_.size(); ++i) {
+        parts.push_back(Describe(*ctx->mutable_output(i), output_dtypes_[i]));
+      }
+      outputs = absl::StrCat(" and outputs (", absl::StrJoin(parts, ", "), ")");
+      if (!has_signature_) {
+        absl::StrAppend(&outputs, ", which are what output_shape and output_dtype say");
+        if (absl::StrContains(message, "Mismatched number of arguments")) {
+          absl::StrAppend(&message, " If it returns its outputs, say so: arg_spec=[\"args\"].");
+        }
+      }
     }
-    return absl::Status(
-        CodeOfErrorKind(kind),
-        absl::StrCat(Name(), " failed: ", kind, ": ", message, "\nIt was called on ",
-                     ctx->device()->name(), " with inputs (", absl::StrJoin(inputs, ", "),
-                     ") and outputs (", absl::StrJoin(outputs, ", "),
-                     "), which are what output_shape and output_dtype say."));
+    std::string attrs;
+    for (const auto& [attr, value] : callee_.attrs) absl::StrAppend(&attrs, ", attr ", attr);
+    return absl::Status(CodeOfErrorKind(kind),
+                        absl::StrCat(Name(), " failed: ", kind, ": ", message,
+                                     "\nIt was called on ", ctx->device()->name(), " with inputs (",
+                                     absl::StrJoin(inputs, ", "), ")", outputs, attrs, "."));
   }
 
   // What every call reads, close together: each node of a graph has a kernel of its own, and in a
@@ -495,6 +634,9 @@ class DSOOp : public tensorflow::OpKernel {
   int shapes_index_ = -1;
   absl::InlinedVector<DLDataType, 4> input_dtypes_;
   absl::InlinedVector<DLDataType, 4> output_dtypes_;
+  bool has_signature_ = false;
+  bool returns_outputs_ = false;
+  absl::InlinedVector<Callee::Argument, 4> arguments_;
   std::vector<TensorShape> static_shapes_;
 
   Callee callee_;

@@ -13,6 +13,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 ==============================================================================*/
 
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,23 +23,36 @@ limitations under the License.
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow_tvm/cc/runtime/callee.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
+#include "tensorflow_tvm/cc/runtime/signature.h"
 
 namespace tensorflow_tvm {
 namespace {
 
 using tensorflow::TensorShape;
+using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-absl::Status CheckDtypes(const std::vector<tensorflow::DataType>& dtypes, const char* role,
-                         const std::string& function) {
-  for (size_t i = 0; i < dtypes.size(); ++i) {
-    if (absl::Status s = ToDLDataType(dtypes[i]).status(); !s.ok()) {
+/// `status`, said of `callee`.
+absl::Status Named(const Callee& callee, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("TVM function '", callee.function, "' of library '",
+                                   callee.library_name, "': ", status.message()));
+}
+
+absl::StatusOr<std::vector<DLDataType>> ToDLDataTypes(
+    const std::vector<tensorflow::DataType>& dtypes, const char* role) {
+  std::vector<DLDataType> result;
+  for (tensorflow::DataType dtype : dtypes) {
+    absl::StatusOr<DLDataType> converted = ToDLDataType(dtype);
+    if (!converted.ok()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("TVM function '", function, "': ", role, " ", i, ": ", s.message(), "."));
+          absl::StrCat(role, " ", result.size(), ": ", converted.status().message(), "."));
     }
+    result.push_back(*converted);
   }
-  return absl::OkStatus();
+  return result;
 }
 
 /// The shape that input `index`, a vector of dimensions, gives output `output`.
@@ -56,6 +70,46 @@ absl::Status ShapeOfTensor(InferenceContext* c, int index, const std::string& fu
   return c->MakeShapeFromShapeTensor(index, shape);
 }
 
+/// What the callee's signature says of the outputs' shapes, given what is known of the inputs'.
+absl::Status ShapesOfSignature(InferenceContext* c, const Signature& signature,
+                               std::vector<std::optional<ShapeHandle>>* outputs) {
+  const int inputs = static_cast<int>(signature.inputs().size());
+  SymbolValues values(signature);
+  std::vector<DimensionHandle> handles;
+  for (size_t i = 0; i < signature.symbols().size(); ++i) handles.push_back(c->UnknownDim());
+  std::vector<std::vector<int64_t>> known(inputs);
+  for (int i = 0; i < inputs; ++i) {
+    const ShapeHandle shape = c->input(i);
+    if (!c->RankKnown(shape)) continue;
+    for (int j = 0; j < c->Rank(shape); ++j) known[i].push_back(c->Value(c->Dim(shape, j)));
+    TF_RETURN_IF_ERROR(values.BindInput(i, known[i]));
+    const TensorSpec& spec = signature.inputs()[i];
+    for (size_t j = 0; j < spec.dims.size(); ++j) {
+      if (spec.dims[j].kind != Dimension::Kind::kSymbol) continue;
+      DimensionHandle* handle = &handles[spec.dims[j].value];
+      if (!c->ValueKnown(*handle)) *handle = c->Dim(shape, j);
+    }
+  }
+  for (int i = 0; i < inputs; ++i) {
+    if (c->RankKnown(c->input(i))) TF_RETURN_IF_ERROR(values.CheckInput(i, known[i]));
+  }
+  for (const TensorSpec& spec : signature.outputs()) {
+    std::optional<ShapeHandle>& output = outputs->emplace_back();
+    if (spec.any_shape) continue;
+    std::vector<DimensionHandle> dims;
+    for (const Dimension& dimension : spec.dims) {
+      absl::StatusOr<int64_t> size = values.Evaluate(dimension, spec);
+      if (!size.ok()) return size.status();
+      // A symbol's own handle: what is known of it later is known of both.
+      dims.push_back(dimension.kind == Dimension::Kind::kSymbol ? handles[dimension.value]
+                     : *size >= 0                               ? c->MakeDim(*size)
+                                                                : c->UnknownDim());
+    }
+    output = c->MakeShape(dims);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status DSOOpShape(InferenceContext* c) {
   std::string json;
   TF_RETURN_IF_ERROR(c->GetAttr("callee", &json));
@@ -65,8 +119,11 @@ absl::Status DSOOpShape(InferenceContext* c) {
   std::vector<tensorflow::DataType> output_dtypes;
   TF_RETURN_IF_ERROR(c->GetAttr("Tin", &input_dtypes));
   TF_RETURN_IF_ERROR(c->GetAttr("Tout", &output_dtypes));
-  TF_RETURN_IF_ERROR(CheckDtypes(input_dtypes, "input", callee->function));
-  TF_RETURN_IF_ERROR(CheckDtypes(output_dtypes, "output", callee->function));
+  absl::StatusOr<std::vector<DLDataType>> inputs = ToDLDataTypes(input_dtypes, "input");
+  if (!inputs.ok()) return Named(*callee, inputs.status());
+  absl::StatusOr<std::vector<DLDataType>> outputs = ToDLDataTypes(output_dtypes, "output");
+  if (!outputs.ok()) return Named(*callee, outputs.status());
+  TF_RETURN_IF_ERROR(Named(*callee, callee->CheckTensors(*inputs, *outputs)));
 
   int shape_count = 0;
   TF_RETURN_IF_ERROR(c->GetAttr("NS", &shape_count));
@@ -74,10 +131,14 @@ absl::Status DSOOpShape(InferenceContext* c) {
   const size_t known_count = callee->output_shapes.size();
   const size_t given = shape_count > 0 ? shape_count : known_count;
   if (given != 0 && given != static_cast<size_t>(c->num_outputs())) {
-    return absl::InvalidArgumentError(absl::StrCat("TVM function '", callee->function,
-                                                   "': expected ", c->num_outputs(),
-                                                   " output shapes, given ", given, "."));
+    return Named(*callee, absl::InvalidArgumentError(absl::StrCat(
+                              "expected ", c->num_outputs(), " output shapes, given ", given)));
   }
+  std::vector<std::optional<ShapeHandle>> from_signature;
+  if (callee->signature.has_value()) {
+    TF_RETURN_IF_ERROR(Named(*callee, ShapesOfSignature(c, *callee->signature, &from_signature)));
+  }
+  from_signature.resize(c->num_outputs());
   for (int i = 0; i < c->num_outputs(); ++i) {
     ShapeHandle shape = c->UnknownShape();
     if (shape_count > 0) {
@@ -86,8 +147,19 @@ absl::Status DSOOpShape(InferenceContext* c) {
       TensorShape known;
       TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape(callee->output_shapes[i], &known));
       TF_RETURN_IF_ERROR(c->MakeShapeFromTensorShape(known, &shape));
-    } else if (!input_dtypes.empty()) {
+    } else if (!from_signature[i].has_value() && !inputs->empty() && !callee->returns_outputs()) {
       shape = c->input(0);
+    }
+    if (from_signature[i].has_value()) {
+      ShapeHandle both;
+      if (!c->Merge(*from_signature[i], shape, &both).ok()) {
+        return Named(*callee,
+                     absl::InvalidArgumentError(absl::StrCat(
+                         "output_shape says that output ", i, " has shape ", c->DebugString(shape),
+                         ", and the signature says ", callee->signature->outputs()[i].text, " = ",
+                         c->DebugString(*from_signature[i]))));
+      }
+      shape = both;
     }
     c->set_output(i, shape);
   }
@@ -97,7 +169,8 @@ absl::Status DSOOpShape(InferenceContext* c) {
 constexpr char kDoc[] = R"doc(
 Calls a function of a library compiled by TVM or another compiler that speaks tvm-ffi.
 
-The function is called with the inputs and then the outputs, which it fills in.
+The function is called with the inputs and then the outputs, which it fills in, unless `callee` says
+otherwise.
 
 inputs: What the function reads.
 library: The library's bytes, or nothing. They are read only where no library with that digest is
@@ -108,8 +181,10 @@ callee: What to call, as a JSON object. "digest": the library's identity, "sha25
   its bytes in hexadecimal. "function": the function's name in the library. "library_name": what
   messages call the library. "memory_align": the function expects tensors at multiples of so many
   bytes, and an input that lies elsewhere is copied. "output_shapes": the shape of each output, if it
-  is known. Where neither that nor the input `output_shapes` is given, every output has the first
-  input's shape.
+  is known. "signature": what the function takes and gives, which every call is checked against.
+  "arg_spec": the order of its arguments, a list of "args" (all inputs), "rets" (all outputs; without
+  it the function returns them) and "attrs.<name>". "attrs": values of attrs by name. Where nothing
+  says what shape an output has, it has the first input's.
 )doc";
 
 }  // namespace

@@ -22,9 +22,11 @@ limitations under the License.
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "dlpack/dlpack.h"
+#include "tvm/ffi/extra/c_env_api.h"
 
 namespace tensorflow_tvm {
 namespace {
@@ -153,6 +155,18 @@ void* AllocWorkspace(int device_type, int device_id, uint64_t bytes, int, int) {
   return workspace;
 }
 
+int AllocateTensor(DLTensor* prototype, DLManagedTensorVersioned** out, void* error_context,
+                   void (*set_error)(void* context, const char* kind, const char* message)) {
+  CallScope* scope = CallScope::Current();
+  const absl::Status status =
+      scope == nullptr ? absl::InternalError("no TVM function is being called by this thread")
+                       : scope->context()->AllocateTensor(*prototype, out);
+  if (status.ok()) return 0;
+  set_error(error_context, absl::IsResourceExhausted(status) ? "MemoryError" : "ValueError",
+            std::string(status.message()).c_str());
+  return -1;
+}
+
 int FreeWorkspace(int device_type, int device_id, void* workspace) {
   if (device_type == kDLCPU) free(workspace);  // a device's workspace lives until the call ends
   return 0;
@@ -162,9 +176,15 @@ int FreeWorkspace(int device_type, int device_id, void* workspace) {
 
 CallScope::CallScope(CallContext* context) : context_(context), previous_(current_scope) {
   current_scope = this;
+  TVMFFIEnvSetDLPackManagedTensorAllocator(AllocateTensor, /*write_to_global_context=*/0,
+                                           &previous_allocator_);
 }
 
-CallScope::~CallScope() { current_scope = previous_; }
+CallScope::~CallScope() {
+  current_scope = previous_;
+  TVMFFIEnvSetDLPackManagedTensorAllocator(previous_allocator_, /*write_to_global_context=*/0,
+                                           nullptr);
+}
 
 CallScope* CallScope::Current() { return current_scope; }
 

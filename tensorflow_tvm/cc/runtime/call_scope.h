@@ -19,6 +19,8 @@ limitations under the License.
 #include <cstdint>
 #include <functional>
 
+#include "absl/status/status.h"
+#include "dlpack/dlpack.h"
 #include "tvm/ffi/c_api.h"
 #include "tvm/ffi/object.h"
 
@@ -37,9 +39,14 @@ class CallContext {
 
   /// Memory on an accelerator that stays valid until the end of the call; null if there is none.
   virtual void* AllocateDeviceWorkspace(uint64_t bytes) = 0;
+
+  /// A tensor of `prototype`'s dtype, shape and device, which its deleter frees.
+  virtual absl::Status AllocateTensor(const DLTensor& prototype,
+                                      DLManagedTensorVersioned** out) = 0;
 };
 
-/// Makes `context` that of the TVM code which this thread calls; scopes nest.
+/// Makes `context` that of the TVM code which this thread calls; scopes nest. Tensors that such
+/// code asks of its environment (TVMFFIEnvTensorAlloc) come from the context too.
 class CallScope {
  public:
   explicit CallScope(CallContext* context);
@@ -61,6 +68,7 @@ class CallScope {
  private:
   CallContext* const context_;
   CallScope* const previous_;
+  DLPackManagedTensorAllocator previous_allocator_ = nullptr;
   tvm::ffi::ObjectPtr<tvm::ffi::Object> error_;
 };
 

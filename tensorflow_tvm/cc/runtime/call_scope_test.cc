@@ -55,6 +55,9 @@ class ThreadContext final : public CallContext {
     std::lock_guard<std::mutex> lock(mutex_);
     threads_.emplace_back(std::move(task));
   }
+  absl::Status AllocateTensor(const DLTensor&, DLManagedTensorVersioned**) override {
+    return absl::UnimplementedError("no tensors here");
+  }
   void* AllocateDeviceWorkspace(uint64_t) override { return nullptr; }
 
  private:
@@ -68,6 +71,9 @@ class BusyContext final : public CallContext {
  public:
   int MaxParallelism() override { return 4; }
   void Schedule(std::function<void()> task) override { tasks.push_back(std::move(task)); }
+  absl::Status AllocateTensor(const DLTensor&, DLManagedTensorVersioned**) override {
+    return absl::UnimplementedError("no tensors here");
+  }
   void* AllocateDeviceWorkspace(uint64_t) override { return &device_memory; }
 
   std::vector<std::function<void()>> tasks;

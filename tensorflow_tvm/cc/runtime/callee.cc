@@ -19,9 +19,14 @@ limitations under the License.
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "tvm/ffi/container/array.h"
 #include "tvm/ffi/container/map.h"
+#include "tvm/ffi/dtype.h"
 #include "tvm/ffi/error.h"
 #include "tvm/ffi/extra/json.h"
 
@@ -50,16 +55,25 @@ absl::Status Check(const Callee& callee) {
 
 constexpr int kDeepestNesting = 8;
 
-/// How deep brackets nest, or more: those inside strings are counted as well.
+/// How deep brackets outside strings nest.
 int NestingOf(absl::string_view json) {
   int depth = 0;
   int deepest = 0;
-  for (char c : json) {
+  bool in_string = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_string && c == '\\') ++i;  // and what it escapes
+    if (c == '"') in_string = !in_string;
+    if (in_string) continue;
     if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
     if (c == ']' || c == '}') --depth;
   }
   return deepest;
 }
+
+constexpr absl::string_view kInputs = "args";
+constexpr absl::string_view kOutputs = "rets";
+constexpr absl::string_view kAttrs = "attrs";
 
 void Read(const ffi::json::Object& object, Callee* callee) {
   for (const auto& [key_any, value] : object) {
@@ -79,6 +93,22 @@ void Read(const ffi::json::Object& object, Callee* callee) {
           dims.push_back(dim.cast<int64_t>());
         }
       }
+    } else if (key == "signature") {
+      absl::StatusOr<Signature> signature =
+          Signature::Parse(std::string(value.cast<ffi::String>()));
+      if (!signature.ok()) {
+        TVM_FFI_THROW(ValueError) << std::string(signature.status().message());
+      }
+      callee->signature = *std::move(signature);
+    } else if (key == "arg_spec") {
+      callee->arg_spec.emplace();
+      for (const ffi::Any& argument : value.cast<ffi::json::Array>()) {
+        callee->arg_spec->push_back(argument.cast<ffi::String>());
+      }
+    } else if (key == "attrs") {
+      for (const auto& [name, attr] : value.cast<ffi::json::Object>()) {
+        callee->attrs.emplace_back(name.cast<ffi::String>(), attr);
+      }
     } else {
       TVM_FFI_THROW(ValueError) << "unknown key '" << key
                                 << "'; a newer tensorflow_tvm made this graph, install that one";
@@ -86,7 +116,91 @@ void Read(const ffi::json::Object& object, Callee* callee) {
   }
 }
 
+absl::Status CheckCount(absl::string_view role, size_t expected, size_t given,
+                        const Signature& signature) {
+  if (expected == given) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("expected ", expected, " ", role, ", given ",
+                                                 given, "; its signature is ", signature.text()));
+}
+
+absl::Status CheckDtypes(absl::string_view role, const std::vector<TensorSpec>& expected,
+                         absl::Span<const DLDataType> given, const Signature& signature) {
+  for (size_t i = 0; i < given.size(); ++i) {
+    const DLDataType dtype = expected[i].dtype;
+    if (expected[i].any_dtype || (dtype.code == given[i].code && dtype.bits == given[i].bits &&
+                                  dtype.lanes == given[i].lanes)) {
+      continue;
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        role, " '", expected[i].name, "' has dtype ",
+        std::string(ffi::DLDataTypeToString(given[i])), ", expected ",
+        std::string(ffi::DLDataTypeToString(dtype)), "; its signature is ", signature.text()));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+bool Callee::returns_outputs() const {
+  return arg_spec.has_value() &&
+         std::none_of(arg_spec->begin(), arg_spec->end(), [](const std::string& entry) {
+           return entry == kOutputs || absl::StartsWith(entry, absl::StrCat(kOutputs, "."));
+         });
+}
+
+absl::StatusOr<std::vector<Callee::Argument>> Callee::Arguments(int inputs, int outputs) const {
+  std::vector<Argument> arguments;
+  const auto add_all = [&arguments](Argument::Kind kind, int count) {
+    for (int i = 0; i < count; ++i) arguments.push_back({kind, i});
+  };
+  const auto add_attr = [&arguments, this](absl::string_view name) -> absl::Status {
+    for (size_t i = 0; i < attrs.size(); ++i) {
+      if (attrs[i].first != name) continue;
+      arguments.push_back({Argument::Kind::kAttr, static_cast<int>(i)});
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(absl::StrCat("attr '", name, "' is missing"));
+  };
+  if (!arg_spec.has_value()) {
+    add_all(Argument::Kind::kInput, inputs);
+    add_all(Argument::Kind::kOutput, outputs);
+    return arguments;
+  }
+  for (const std::string& entry : *arg_spec) {
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(absl::string_view(entry), absl::MaxSplits('.', 1));
+    const bool is_input = parts.first == kInputs;
+    const Argument::Kind kind = is_input ? Argument::Kind::kInput : Argument::Kind::kOutput;
+    const int count = is_input ? inputs : outputs;
+    int index = 0;
+    if (entry == kInputs || entry == kOutputs) {
+      add_all(kind, count);
+    } else if (parts.first == kAttrs) {
+      if (absl::Status s = add_attr(parts.second); !s.ok()) return s;
+    } else if ((is_input || parts.first == kOutputs) && absl::SimpleAtoi(parts.second, &index) &&
+               index >= 0 && index < count) {
+      arguments.push_back({kind, index});
+    } else {
+      return absl::InvalidArgumentError(
+          absl::StrCat("arg_spec has \"", entry, "\", and the op has ", inputs, " inputs and ",
+                       outputs, " outputs; expected \"args\" or \"args.<index>\", \"rets\" or ",
+                       "\"rets.<index>\", \"attrs.<name>\""));
+    }
+  }
+  return arguments;
+}
+
+absl::Status Callee::CheckTensors(absl::Span<const DLDataType> inputs,
+                                  absl::Span<const DLDataType> outputs) const {
+  if (!signature.has_value()) return absl::OkStatus();
+  for (const absl::Status& status :
+       {CheckCount("inputs", signature->inputs().size(), inputs.size(), *signature),
+        CheckCount("outputs", signature->outputs().size(), outputs.size(), *signature)}) {
+    if (!status.ok()) return status;
+  }
+  absl::Status status = CheckDtypes("input", signature->inputs(), inputs, *signature);
+  return status.ok() ? CheckDtypes("output", signature->outputs(), outputs, *signature) : status;
+}
 
 absl::StatusOr<Callee> Callee::Parse(const std::string& json) {
   Callee callee;

@@ -17,10 +17,17 @@ limitations under the License.
 #define TENSORFLOW_TVM_CC_RUNTIME_CALLEE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "dlpack/dlpack.h"
+#include "tensorflow_tvm/cc/runtime/signature.h"
+#include "tvm/ffi/any.h"
 
 namespace tensorflow_tvm {
 
@@ -41,6 +48,34 @@ struct Callee {
 
   /// The shape of each output where it is known beforehand, else empty.
   std::vector<std::vector<int64_t>> output_shapes;
+
+  /// What the function takes and gives, where that is known.
+  std::optional<Signature> signature;
+
+  /// The order of the function's arguments: "args" stands for all inputs and "args.0" for the
+  /// first, "rets" likewise for outputs, "attrs.<name>" for an attr. Without "rets" the function
+  /// returns its outputs. Where this is missing, all inputs and then all outputs.
+  std::optional<std::vector<std::string>> arg_spec;
+
+  /// Values for the function's attrs, by name.
+  std::vector<std::pair<std::string, tvm::ffi::Any>> attrs;
+
+  /// Whether the function returns its outputs, rather than fill in those passed to it.
+  bool returns_outputs() const;
+
+  /// What the function is passed at one place.
+  struct Argument {
+    enum class Kind { kInput, kOutput, kAttr };
+    Kind kind;
+    int index;  ///< into the inputs, the outputs, or `attrs`
+  };
+
+  /// The arguments of a call with so many inputs and outputs, in order.
+  absl::StatusOr<std::vector<Argument>> Arguments(int inputs, int outputs) const;
+
+  /// Checks the number of tensors and their dtypes against the signature.
+  absl::Status CheckTensors(absl::Span<const DLDataType> inputs,
+                            absl::Span<const DLDataType> outputs) const;
 
   /// Parses `json`. All but `digest` and `function` may be missing. An unknown key is an error: the
   /// graph that holds it asks for something that this version cannot do.

@@ -15,6 +15,8 @@ limitations under the License.
 
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
 
+#include <utility>
+
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -91,6 +93,31 @@ absl::StatusOr<DLDataType> ToDLDataType(tensorflow::DataType dtype) {
     default:
       return Refuse(dtype, "TVM has no such type");
   }
+}
+
+absl::StatusOr<DLDataType> DLDataTypeFromName(absl::string_view name) {
+  // TensorFlow's own names differ where C has one: "float" for float32.
+  static constexpr std::pair<absl::string_view, DLDataType> kNames[] = {
+      {"bool", {kDLBool, 8, 1}},
+      {"int8", {kDLInt, 8, 1}},
+      {"int16", {kDLInt, 16, 1}},
+      {"int32", {kDLInt, 32, 1}},
+      {"int64", {kDLInt, 64, 1}},
+      {"uint8", {kDLUInt, 8, 1}},
+      {"uint16", {kDLUInt, 16, 1}},
+      {"uint32", {kDLUInt, 32, 1}},
+      {"uint64", {kDLUInt, 64, 1}},
+      {"float16", {kDLFloat, 16, 1}},
+      {"bfloat16", {kDLBfloat, 16, 1}},
+      {"float32", {kDLFloat, 32, 1}},
+      {"float64", {kDLFloat, 64, 1}},
+      {"float8_e4m3fn", {kDLFloat8_e4m3fn, 8, 1}},
+      {"float8_e5m2", {kDLFloat8_e5m2, 8, 1}},
+  };
+  for (const auto& [known, dtype] : kNames) {
+    if (known == name) return dtype;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("unknown dtype '", name, "'"));
 }
 
 }  // namespace tensorflow_tvm

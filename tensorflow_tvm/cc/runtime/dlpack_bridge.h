@@ -17,6 +17,7 @@ limitations under the License.
 #define TENSORFLOW_TVM_CC_RUNTIME_DLPACK_BRIDGE_H_
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "dlpack/dlpack.h"
 #include "tensorflow/core/framework/types.pb.h"
 
@@ -24,6 +25,9 @@ namespace tensorflow_tvm {
 
 /// The DLPack type of a TensorFlow type; InvalidArgument with the reason where TVM cannot take it.
 absl::StatusOr<DLDataType> ToDLDataType(tensorflow::DataType dtype);
+
+/// The DLPack type that signatures call `name`, as in "float32".
+absl::StatusOr<DLDataType> DLDataTypeFromName(absl::string_view name);
 
 }  // namespace tensorflow_tvm
 

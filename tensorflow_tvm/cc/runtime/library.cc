@@ -275,6 +275,17 @@ absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name)
   return LibraryFunction{function->safe_call, const_cast<ffi::FunctionObj*>(function)};
 }
 
+absl::StatusOr<std::string> LibraryObj::GetMetadata(const std::string& name) {
+  try {
+    ffi::Optional<ffi::String> metadata =
+        (*module_)->GetFunctionMetadata(name, /*query_imports=*/true);
+    return metadata.has_value() ? std::string(*metadata) : "";
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot give the metadata of function '",
+                                                   absl::CHexEscape(name), "': ", error.what()));
+  }
+}
+
 LibraryRegistry* LibraryRegistry::Global() {
   static LibraryRegistry* registry = new LibraryRegistry();
   return registry;

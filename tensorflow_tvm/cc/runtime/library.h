@@ -58,6 +58,9 @@ class LibraryObj : public tvm::ffi::Object {
   /// Messages are to follow the name by which the caller knows the library.
   absl::StatusOr<LibraryFunction> GetFunction(const std::string& name);
 
+  /// What the library says of function `name`, by tvm-ffi's convention: JSON, or "" if nothing.
+  absl::StatusOr<std::string> GetMetadata(const std::string& name);
+
   static constexpr bool _type_mutable = true;
   TVM_FFI_DECLARE_OBJECT_INFO_FINAL("tensorflow_tvm.Library", LibraryObj, tvm::ffi::Object);
 

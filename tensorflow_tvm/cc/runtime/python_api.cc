@@ -15,11 +15,14 @@ limitations under the License.
 
 // What the Python package asks of the runtime, as tvm-ffi global functions.
 
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "tensorflow_tvm/cc/runtime/library.h"
+#include "tensorflow_tvm/cc/runtime/signature.h"
 #include "tensorflow_tvm/cc/runtime/stats.h"
 #include "tvm/ffi/container/array.h"
 #include "tvm/ffi/container/map.h"
@@ -62,10 +65,32 @@ ffi::Array<ffi::String> Functions(const Library& library) {
   return names;
 }
 
+/// What the library says of function `name` of its own accord: JSON, or null.
+ffi::Array<ffi::Any> Metadata(const Library& library, const ffi::String& name) {
+  absl::StatusOr<std::string> metadata = const_cast<LibraryObj*>(library.get())->GetMetadata(name);
+  if (!metadata.ok()) return Result(metadata.status(), nullptr);
+  return Result(absl::OkStatus(), ffi::String(*metadata));
+}
+
+/// The value of a dimension such as "2*n+1", for tests: tensorflow_tvm/signature.py has an
+/// evaluation of its own.
+ffi::Array<ffi::Any> EvaluateDimension(const ffi::String& text,
+                                       const ffi::Map<ffi::String, int64_t>& values) {
+  std::vector<std::string> symbols;
+  absl::StatusOr<Dimension> dimension = ParseDimension(std::string(text), &symbols);
+  if (!dimension.ok()) return Result(dimension.status(), nullptr);
+  absl::StatusOr<std::optional<int64_t>> size =
+      dimension->Evaluate([&](int64_t symbol) { return values.at(ffi::String(symbols[symbol])); });
+  if (!size.ok()) return Result(size.status(), nullptr);
+  return Result(absl::OkStatus(), size->value_or(-1));
+}
+
 ffi::Map<ffi::String, int64_t> GetStats() {
   const Stats& stats = Stats::Global();
   return {{"alignment_copies", stats.alignment_copies.load()},
           {"alignment_copied_bytes", stats.alignment_copied_bytes.load()},
+          {"output_copies", stats.output_copies.load()},
+          {"output_copied_bytes", stats.output_copied_bytes.load()},
           {"libraries", LibraryRegistry::Global()->size()}};
 }
 
@@ -84,6 +109,12 @@ TVM_FFI_STATIC_INIT_BLOCK() {
            [](const Library& library) {
              return ffi::Bytes(library->bytes().data(), library->bytes().size());
            })
+      .def("tensorflow_tvm.metadata", Metadata)
+      .def("tensorflow_tvm.check_signature",
+           [](const ffi::String& text) {
+             return Result(Signature::Parse(std::string(text)).status(), nullptr);
+           })
+      .def("tensorflow_tvm.evaluate_dimension", EvaluateDimension)
       .def("tensorflow_tvm.stats", GetStats)
       .def("tensorflow_tvm.set_tvm_runtime_folder",
            [](const ffi::String& folder) { SetTvmRuntimeFolder(folder); });

@@ -26,6 +26,11 @@ struct Stats {
   std::atomic<int64_t> alignment_copies{0};
   std::atomic<int64_t> alignment_copied_bytes{0};
 
+  /// Outputs copied because the function that returned them keeps them, or got their memory
+  /// elsewhere than from TensorFlow.
+  std::atomic<int64_t> output_copies{0};
+  std::atomic<int64_t> output_copied_bytes{0};
+
   static Stats& Global() {
     static Stats stats;
     return stats;

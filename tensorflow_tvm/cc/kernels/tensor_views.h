@@ -1,0 +1,72 @@
+/* Copyright 2026 The tensorflow_tvm Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+==============================================================================*/
+
+#ifndef TENSORFLOW_TVM_CC_KERNELS_TENSOR_VIEWS_H_
+#define TENSORFLOW_TVM_CC_KERNELS_TENSOR_VIEWS_H_
+
+#include <cstdint>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/types/span.h"
+#include "dlpack/dlpack.h"
+#include "tensorflow/core/framework/tensor_shape.h"
+
+namespace tensorflow_tvm {
+
+/// DLPack views of an op's tensors, made on the stack.
+class TensorViews {
+ public:
+  /// For `count` tensors whose ranks add up to `total_rank`: views point into this, so it must not
+  /// grow.
+  TensorViews(int count, int total_rank, DLDevice device) : device_(device) {
+    tensors_.reserve(count);
+    dimensions_.resize(2 * total_rank);
+    next_ = dimensions_.data();
+  }
+
+  TensorViews(const TensorViews&) = delete;
+  TensorViews& operator=(const TensorViews&) = delete;
+
+  void Add(const tensorflow::TensorShape& shape, DLDataType dtype, void* data) {
+    const int rank = shape.dims();
+    int64_t* const dims = next_;
+    int64_t* const strides = dims + rank;
+    next_ = strides + rank;
+    int64_t stride = 1;
+    for (int i = rank - 1; i >= 0; --i) {
+      dims[i] = shape.dim_size(i);
+      strides[i] = stride;
+      stride *= dims[i];
+    }
+    tensors_.push_back(DLTensor{data, device_, rank, dtype, dims, strides, /*byte_offset=*/0});
+  }
+
+  DLTensor* operator[](int i) { return &tensors_[i]; }
+
+  /// The sizes of tensor `i`.
+  absl::Span<const int64_t> dims(int i) const {
+    return {tensors_[i].shape, static_cast<size_t>(tensors_[i].ndim)};
+  }
+
+ private:
+  const DLDevice device_;
+  absl::InlinedVector<DLTensor, 8> tensors_;
+  absl::InlinedVector<int64_t, 64> dimensions_;
+  int64_t* next_;
+};
+
+}  // namespace tensorflow_tvm
+
+#endif  // TENSORFLOW_TVM_CC_KERNELS_TENSOR_VIEWS_H_

@@ -1,0 +1,358 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""A function of a TVM library: what it is called with, and the op that calls it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import operator
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tensorflow_tvm import calling, output_spec
+from tensorflow_tvm.library import Library
+from tensorflow_tvm.op_library import ops
+from tensorflow_tvm.signature import ANY_DTYPE, Signature
+
+_executing_eagerly = tf.executing_eagerly
+_NOTHING: list[Any] = []
+_DEFAULT_ALIGNMENT = 64
+_LARGEST_ALIGNMENT = 2 << 20
+
+
+class Function:
+    """A function of a TVM library: call it on tensors. `Module.func` makes one.
+
+    It works eagerly, in `tf.function` and in TF1 graphs, which then carry the library with them.
+
+    Attributes
+    ----------
+    name : str
+        The function's name in its library.
+    signature : Signature or None
+        What the function takes and gives, where that is known.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        name: str,
+        output_shape: Any = None,
+        output_dtype: Any = None,
+        target_device: str | None = None,
+        memory_align: int = _DEFAULT_ALIGNMENT,
+        stateful: bool = False,
+        signature: Signature | str | None = None,
+        arg_spec: Sequence[str] | None = None,
+    ) -> None:
+        self.name = name
+        self._library = library
+        self._context = f"TVM function '{name}' of library '{library.name}'"
+        self._device = _parse_device(target_device, self._context)
+        self._op = ops.tvm_stateful_dso_op if stateful else ops.tvm_dso_op
+
+        shapes, several_shapes = output_spec.parse_shapes(output_shape, self._context)
+        dtypes, several_dtypes = output_spec.parse_dtypes(output_dtype, self._context)
+        if several_shapes and several_dtypes and len(shapes) != len(dtypes):
+            raise ValueError(
+                f"{self._context}: output_shape gives {len(shapes)} outputs and output_dtype "
+                f"{len(dtypes)}; expected as many of each."
+            )
+        self._count = max(len(shapes or [0]), len(dtypes or [0]))
+        convention = calling.resolve(
+            library.metadata(name), signature, arg_spec, self._count, self._context
+        )
+        if convention.signature is not None:
+            self._count = len(convention.signature.outputs)
+            for what, given, several in (
+                ("output_shape", shapes, several_shapes),
+                ("output_dtype", dtypes, several_dtypes),
+            ):
+                _check_count(self._context, what, given, several, convention.signature)
+        shapes, self.signature = output_spec.add_to_signature(
+            shapes, convention.signature, self._context
+        )
+        self._convention = dataclasses.replace(convention, signature=self.signature)
+        self._several = several_shapes or several_dtypes or self._count > 1
+        # None where the first input's is taken.
+        self._shapes = shapes and (shapes if len(shapes) == self._count else shapes * self._count)
+        self._dtype_numbers = self._number_dtypes(dtypes)
+        # The first input's dtype at the last eager call, and the numbers of the outputs' dtypes.
+        self._last_dtype: tuple[tf.DType | None, list[int]] = (None, _NOTHING)
+        # What each input must be: None where anything goes.
+        self._input_dtypes = [
+            None if argument.dtype == ANY_DTYPE else tf.as_dtype(argument.dtype)
+            for argument in (self.signature.inputs if self.signature else ())
+        ]
+
+        callee: dict[str, Any] = {
+            "digest": library.digest,
+            "function": name,
+            "library_name": library.name,
+        }
+        memory_align = _check_alignment(memory_align, self._context)
+        if memory_align != _DEFAULT_ALIGNMENT:
+            callee["memory_align"] = memory_align
+        callee.update(self._convention.callee_keys())
+        # An eager call's attributes are read and hashed each time, so this is short; and every
+        # distinct one makes a kernel that TensorFlow keeps, so shapes are passed as tensors.
+        self._eager_callee = callee
+        self._static = shapes is not None and all(map(output_spec.is_static, shapes))
+        self._graph_callee = {**callee, "output_shapes": self._shapes} if self._static else callee
+        # The same as text, where no attrs vary it.
+        self._eager_callee_text = None if self._convention.attrs else _to_text(callee)
+        # What eager calls pass as output shapes; None until it is known, or if it varies.
+        self._eager_shapes: list[tf.Tensor] | None = _NOTHING if shapes is None else None
+        self._device_is_there = False
+
+    def _number_dtypes(self, dtypes: list[tf.DType] | None) -> list[int] | None:
+        """Return the outputs' dtypes as the op takes them: a number is read faster than a tf.DType.
+
+        None if one of them is the first input's.
+        """
+        known: list[tf.DType | None] = list(dtypes or [None])
+        if len(known) != self._count:
+            known *= self._count
+        for i, output in enumerate(self.signature.outputs if self.signature else ()):
+            if output.dtype == ANY_DTYPE:
+                continue
+            said = tf.as_dtype(output.dtype)
+            if known[i] not in (None, said):
+                raise ValueError(
+                    f"{self._context}: output_dtype says that output '{output.name}' is "
+                    f"{known[i].name}, and its signature says {said.name}. Leave output_dtype out; "
+                    f"the signature is {self.signature}."
+                )
+            known[i] = said
+        if None in known:
+            if any(known):
+                raise ValueError(
+                    f"{self._context}: the signature {self.signature} does not say all outputs' "
+                    "dtypes; give output_dtype."
+                )
+            return None
+        return [dtype.as_datatype_enum for dtype in known]
+
+    def __repr__(self) -> str:
+        what = f"{self.name}{self.signature}" if self.signature else self.name
+        return f"<tensorflow_tvm.Function '{what}' of library '{self._library.name}'>"
+
+    def __call__(self, *inputs: Any, name: str | None = None, **attrs: Any) -> Any:
+        """Call the function.
+
+        Parameters
+        ----------
+        *inputs : tensor-like
+            What the function reads: tensors of any dtype that TVM knows (bool, integers, floats).
+            They are passed without a copy.
+        name : str, optional
+            A name for the op.
+        **attrs : int, float, bool, str or list of those
+            Values that the function takes besides tensors, by the names that its signature or
+            `arg_spec` has for them. They become part of the op: each distinct value makes a new
+            one, so that what changes at every call belongs in a tensor.
+
+        Returns
+        -------
+        tf.Tensor or tuple of tf.Tensor
+            The output; a tuple where there are several, or where `Module.func` was given a list of
+            shapes or dtypes.
+
+        Raises
+        ------
+        tf.errors.InvalidArgumentError
+            If the function refuses its arguments, or an output shape cannot be.
+        TypeError, ValueError
+            If an input cannot be made a tensor, an attr is missing or wrong, or the graph being
+            built contradicts itself.
+        """
+        if self._device is None:
+            return self._call(inputs, name, attrs)
+        # Graphs that no eager program runs may be meant for another machine.
+        if not self._device_is_there and tf.compat.v1.executing_eagerly_outside_functions():
+            _check_device(self._device, self._context)
+            self._device_is_there = True
+        with tf.device(self._device):
+            return self._call(inputs, name, attrs)
+
+    def _call(self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]) -> Any:
+        # The short way, for eager calls on tensors: each step here is felt.
+        if (
+            self._eager_shapes is not None
+            and self._eager_callee_text is not None
+            and not attrs
+            and (inputs or self._dtype_numbers)
+            and _executing_eagerly()
+        ):
+            try:
+                numbers = self._dtype_numbers
+                if numbers is None:
+                    dtype, numbers = self._last_dtype
+                    if inputs[0].dtype is not dtype:
+                        dtype = inputs[0].dtype  # of a tensor or an array
+                        numbers = [tf.as_dtype(dtype).as_datatype_enum] * self._count
+                        self._last_dtype = dtype, numbers
+                outputs = self._op(
+                    inputs,
+                    _NOTHING,
+                    self._eager_shapes,
+                    numbers,
+                    self._eager_callee_text,
+                    name,
+                )
+                return tuple(outputs) if self._several else outputs[0]
+            except (TypeError, ValueError, AttributeError, IndexError):
+                pass  # not all inputs are tensors, or there are none
+        return self._call_with_care(inputs, name, attrs)
+
+    # AutoGraph has nothing to convert here.
+    @tf.autograph.experimental.do_not_convert
+    def _call_with_care(
+        self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]
+    ) -> Any:
+        if self.signature is not None and len(inputs) != len(self.signature.inputs):
+            raise ValueError(
+                f"{self._context} was called with {len(inputs)} inputs; expected "
+                f"{len(self.signature.inputs)}: its signature is {self.signature}."
+            )
+        tensors = [self._convert(value, i) for i, value in enumerate(inputs)]
+        if not tensors and not self._is_complete():
+            raise ValueError(
+                f"{self._context} was called without inputs, so that there is nothing to take the "
+                "output's shape and dtype from. Give output_shape and output_dtype to Module.func."
+            )
+        values = self._convention.attr_values(attrs, self._context)
+        if _executing_eagerly():
+            libraries, callee = _NOTHING, self._eager_callee
+            if self._shapes is None:
+                shapes = _NOTHING
+            else:
+                with tf.device(None), tf.device("/cpu:0"):  # whatever the caller's device is
+                    shapes = output_spec.to_tensors(self._shapes)
+                if self._static:
+                    self._eager_shapes = shapes
+        else:
+            libraries, callee = [self._library.constant()], self._graph_callee
+            shapes = (
+                _NOTHING
+                if self._static or self._shapes is None
+                else output_spec.to_tensors(self._shapes)
+            )
+            # A node's default name would be the op's.
+            name = name or re.sub(r"[^A-Za-z0-9.]", "_", self.name).lstrip("_") or "tvm"
+        outputs = self._op(
+            tensors,
+            libraries,
+            shapes,
+            self._dtype_numbers or [tensors[0].dtype.base_dtype.as_datatype_enum] * self._count,
+            _to_text({**callee, "attrs": values} if values else callee),
+            name,
+        )
+        return tuple(outputs) if self._several else outputs[0]
+
+    def _is_complete(self) -> bool:
+        """Whether shapes and dtypes of all outputs are known without an input's."""
+        if self._dtype_numbers is None:
+            return False
+        if self._shapes is not None or self._convention.returns_outputs:
+            return True
+        return self.signature is not None and all(
+            output.shape is not None for output in self.signature.outputs
+        )
+
+    def _convert(self, value: Any, index: int) -> tf.Tensor:
+        try:
+            dtype = self._input_dtypes[index] if index < len(self._input_dtypes) else None
+            if dtype is not None and not tf.is_tensor(value):
+                return tf.convert_to_tensor(value, dtype)
+            return tf.convert_to_tensor(value)
+        except (TypeError, ValueError) as error:
+            what = f"input {index}"
+            if self.signature is not None:
+                what += f" ({self.signature.inputs[index]})"
+            message = (
+                f"{self._context}: {what} cannot be made a tensor: expected a tensor, "
+                f"array, number or list of numbers, given {type(value).__name__}: {error}"
+            )
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
+
+
+def _to_text(callee: dict[str, Any]) -> str:
+    return json.dumps(callee, separators=(",", ":"))
+
+
+def _check_count(
+    context: str, what: str, given: list[Any] | None, several: bool, signature: Signature
+) -> None:
+    expected = len(signature.outputs)
+    if given is not None and len(given) != expected and (several or len(given) != 1):
+        raise ValueError(
+            f"{context}: {what} gives {len(given)} outputs, and the signature has {expected}: "
+            f"{signature}."
+        )
+
+
+def _parse_device(target_device: str | None, context: str) -> Any:
+    """Turn `target_device` into what tf.device takes."""
+    if target_device is None:
+        return None
+    if isinstance(target_device, str):
+        short = re.fullmatch(r"(cpu|gpu|cuda)(:\d+)?", target_device, re.IGNORECASE)
+        if short is not None:
+            kind = "CPU" if short[1].lower() == "cpu" else "GPU"
+            return f"/device:{kind}{short[2] or ':0'}"
+        with contextlib.suppress(ValueError):
+            spec = tf.DeviceSpec.from_string(target_device)
+            known = spec.device_type in (None, "CPU", "GPU") and (spec.device_index or 0) >= 0
+            if target_device and known:
+                return spec.to_string()
+    raise ValueError(
+        f"{context}: unknown target_device {target_device!r}. Expected 'cpu', 'gpu' or 'cuda', "
+        "with an optional index as in 'cuda:1', or a TensorFlow device string such as '/gpu:0'."
+    )
+
+
+def _check_device(device: str, context: str) -> None:
+    """Refuse a device of this process that is not there: TensorFlow would take another, unasked."""
+    wanted = tf.DeviceSpec.from_string(device)
+    if wanted.job is not None or wanted.device_type is None:
+        return
+    there = [logical.name for logical in tf.config.list_logical_devices()]
+    if f"/device:{wanted.device_type}:{wanted.device_index or 0}" not in there:
+        raise ValueError(
+            f"{context}: target_device {device} is not there. TensorFlow sees {', '.join(there)}."
+        )
+
+
+def _check_alignment(memory_align: Any, context: str) -> int:
+    try:
+        if isinstance(memory_align, bool):
+            raise TypeError
+        memory_align = operator.index(memory_align)
+    except TypeError:
+        raise TypeError(
+            f"{context}: memory_align must be an integer, given {memory_align!r}."
+        ) from None
+    if not 0 < memory_align <= _LARGEST_ALIGNMENT or memory_align & (memory_align - 1):
+        raise ValueError(
+            f"{context}: memory_align must be a power of two between 1 and {_LARGEST_ALIGNMENT} "
+            f"bytes, given {memory_align}."
+        )
+    return memory_align

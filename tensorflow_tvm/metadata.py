@@ -1,0 +1,141 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""What a library says of its own functions, by tvm-ffi's metadata symbol.
+
+tvm-ffi's convention is a symbol ``__tvm_ffi__metadata_<name>`` that gives a JSON object. Its key
+``type_schema`` has the types of a C++ function's arguments, without shapes, and without saying
+which tensors are outputs. Our own key ``tensorflow_tvm`` has the signature.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
+
+_KEY = "tensorflow_tvm"
+_TENSORS = ("DLTensor*", "ffi.Tensor", "ffi.TensorView")
+_SCALARS = {"int": "int", "float": "float", "bool": "bool", "str": "str", "ffi.String": "str"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What a library says of one function.
+
+    Attributes
+    ----------
+    signature : Signature or None
+        None if it says nothing that can be used.
+    arg_spec : tuple of str or None
+        The order of the function's arguments, as in `Module.func`. None if it is not known which
+        of the signature's inputs are in truth outputs that the function fills in.
+    output_count : int or None
+        None if that is not known.
+    """
+
+    signature: Signature | None = None
+    arg_spec: tuple[str, ...] | None = None
+    output_count: int | None = None
+
+    def with_outputs(self, count: int) -> Metadata:
+        """Return what is said of the function if it has `count` outputs and that was not known."""
+        if self.signature is None or self.output_count is not None:
+            return self
+        arguments = self.signature.arguments
+        if self.arg_spec is not None:  # it returns them
+            outputs = tuple(_tensor("output", f"ret{i}") for i in range(count))
+            return Metadata(Signature(arguments + outputs), self.arg_spec, count)
+        if len(self.signature.inputs) < count:
+            return Metadata()
+        # The last tensors, as is the custom.
+        last = self.signature.inputs[len(self.signature.inputs) - count :]
+        taken = tuple(argument for argument in arguments if argument not in last)
+        places = {argument: f"rets.{i}" for i, argument in enumerate(last)}
+        spec = iter(order(taken))
+        return Metadata(
+            Signature(taken + tuple(_tensor("output", argument.name) for argument in last)),
+            tuple(places.get(argument) or next(spec) for argument in arguments),
+            count,
+        )
+
+
+def order(arguments: Iterable[Argument]) -> tuple[str, ...]:
+    """Return the arg_spec that says inputs and attrs one by one, as `arguments` lists them."""
+    inputs = itertools.count()
+    return tuple(
+        f"attrs.{argument.name}" if argument.role == "attr" else f"args.{next(inputs)}"
+        for argument in arguments
+        if argument.role != "output"
+    )
+
+
+def write(signature: Signature) -> str:
+    """Return the metadata of a function that we build: it fills in its outputs."""
+    names = {ours: theirs for theirs, ours in _SCALARS.items()}
+    types = [{"type": "None"}]
+    for argument in signature.arguments:
+        types.append({"type": names[argument.dtype] if argument.role == "attr" else _TENSORS[0]})
+    schema = json.dumps({"type": "ffi.Function", "args": types})
+    return json.dumps({"type_schema": schema, _KEY: {"signature": str(signature)}})
+
+
+def read(text: str) -> Metadata:
+    """Read metadata; what is not understood is taken for not said."""
+    try:
+        metadata = json.loads(text)
+        if _KEY in metadata:
+            signature = Signature.parse(metadata[_KEY]["signature"])
+            spec = (*order(signature.arguments), "rets")
+            return Metadata(signature, spec, len(signature.outputs))
+        return _read_schema(json.loads(metadata["type_schema"]))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        return Metadata()
+
+
+def _read_schema(schema: dict[str, Any]) -> Metadata:
+    returned, *taken = schema["args"]
+    arguments = []
+    for i, entry in enumerate(taken):
+        if entry["type"] in _TENSORS:
+            arguments.append(_tensor("input", f"arg{i}"))
+        elif (attr_type := _attr_type(entry)) is not None:
+            arguments.append(Argument("attr", f"arg{i}", attr_type))
+        else:
+            return Metadata()
+    if returned["type"] == "None":
+        return Metadata(Signature(tuple(arguments)))
+    spec = order(arguments)
+    if returned["type"] == "ffi.Array" and returned["args"][0]["type"] in _TENSORS:
+        return Metadata(Signature(tuple(arguments)), spec)
+    outputs = returned["args"] if returned["type"] == "Tuple" else [returned]
+    if not all(entry["type"] in _TENSORS for entry in outputs):
+        return Metadata()
+    tensors = [_tensor("output", f"ret{i}") for i in range(len(outputs))]
+    return Metadata(Signature((*arguments, *tensors)), spec, len(outputs))
+
+
+def _tensor(role: str, name: str) -> Argument:
+    return Argument(role, name, ANY_DTYPE)
+
+
+def _attr_type(entry: dict[str, Any]) -> str | None:
+    if entry["type"] == "ffi.Array":
+        element = _SCALARS.get(entry["args"][0]["type"])
+        return element and f"list[{element}]"
+    return _SCALARS.get(entry["type"])
