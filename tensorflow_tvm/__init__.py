@@ -16,6 +16,7 @@
 
 from tensorflow_tvm import gradients as _gradients
 from tensorflow_tvm import sysconfig
+from tensorflow_tvm.build import build, export_library
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.library import stats
 from tensorflow_tvm.module import Module
@@ -23,6 +24,15 @@ from tensorflow_tvm.signature import Argument, Signature
 
 __version__ = "0.1.0"
 
-__all__ = ["Argument", "Function", "Module", "Signature", "stats", "sysconfig"]
+__all__ = [
+    "Argument",
+    "Function",
+    "Module",
+    "Signature",
+    "build",
+    "export_library",
+    "stats",
+    "sysconfig",
+]
 
 del _gradients  # imported for the gradients that it registers

@@ -121,6 +121,15 @@ class Function:
         # What eager calls pass as output shapes; None until it is known, or if it varies.
         self._eager_shapes: list[tf.Tensor] | None = _NOTHING if shapes is None else None
         self._device_is_there = False
+        # Whether shapes and dtypes of all outputs are known without an input's.
+        self._needs_no_input = self._dtype_numbers is not None and (
+            self._shapes is not None
+            or convention.returns_outputs
+            or (
+                self.signature is not None
+                and all(output.shape is not None for output in self.signature.outputs)
+            )
+        )
 
     def _number_dtypes(self, dtypes: list[tf.DType] | None) -> list[int] | None:
         """Return the outputs' dtypes as the op takes them: a number is read faster than a tf.DType.
@@ -198,7 +207,7 @@ class Function:
             self._eager_shapes is not None
             and self._eager_callee_text is not None
             and not attrs
-            and (inputs or self._dtype_numbers)
+            and (inputs or self._needs_no_input)
             and _executing_eagerly()
         ):
             try:
@@ -233,7 +242,7 @@ class Function:
                 f"{len(self.signature.inputs)}: its signature is {self.signature}."
             )
         tensors = [self._convert(value, i) for i, value in enumerate(inputs)]
-        if not tensors and not self._is_complete():
+        if not tensors and not self._needs_no_input:
             raise ValueError(
                 f"{self._context} was called without inputs, so that there is nothing to take the "
                 "output's shape and dtype from. Give output_shape and output_dtype to Module.func."
@@ -266,16 +275,6 @@ class Function:
             name,
         )
         return tuple(outputs) if self._several else outputs[0]
-
-    def _is_complete(self) -> bool:
-        """Whether shapes and dtypes of all outputs are known without an input's."""
-        if self._dtype_numbers is None:
-            return False
-        if self._shapes is not None or self._convention.returns_outputs:
-            return True
-        return self.signature is not None and all(
-            output.shape is not None for output in self.signature.outputs
-        )
 
     def _convert(self, value: Any, index: int) -> tf.Tensor:
         try:

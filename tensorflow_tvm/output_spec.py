@@ -79,7 +79,7 @@ def _parse_shape(shape: Any, what: str) -> Shape:
         shape = shape.numpy()
     if isinstance(shape, str):
         try:
-            return parse_shape(shape)
+            return _check_dimensions(list(parse_shape(shape)), what)
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from None
     elif isinstance(shape, tf.TensorShape):

@@ -1,0 +1,176 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""From TVM functions to a library's bytes. Needs apache-tvm, and a C compiler to link with."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm.support import cc
+
+from tensorflow_tvm import build_cache, metadata, prim_functions, schedules, targets
+from tensorflow_tvm.signature import Signature
+
+# tvm-ffi's convention, in C, so that it compiles in no time. The string is made by libtvm_ffi, and
+# so outlives the library.
+_METADATA_HEAD = """
+#include <stddef.h>
+#include <stdint.h>
+typedef struct { const char* data; size_t size; } ByteArray;
+extern int TVMFFIStringFromByteArray(const ByteArray* bytes, void* result);
+"""
+_METADATA_FUNCTION = """
+__attribute__((visibility("default"))) int __tvm_ffi__metadata_%(name)s(
+    void* self, const void* args, int32_t num_args, void* result) {
+  static const char text[] = %(text)s;
+  ByteArray bytes = {text, sizeof(text) - 1};
+  return TVMFFIStringFromByteArray(&bytes, result);
+}
+"""
+
+
+def compile_library(obj: Any, target: Any, name: str | None = None) -> bytes:
+    """Compile what `obj` stands for, or take it from the cache, and return the library's bytes.
+
+    Parameters
+    ----------
+    obj, target, name
+        See `tensorflow_tvm.build`.
+    """
+    functions = prim_functions.collect(obj, name)
+    parsed = targets.parse(target)
+    signatures = {}
+    scheduled = {}
+    for key, function in functions.items():
+        with explain_failure(key):
+            signatures[key] = prim_functions.signature_of(function)
+            scheduled[key] = schedules.apply(function, parsed).with_attr("global_symbol", key)
+    module = tvm.IRModule(scheduled)
+    what = ", ".join(functions)
+    key = _cache_key(module, parsed, signatures)
+    return build_cache.get_or_build(key, lambda: _compile(module, parsed, signatures, what))
+
+
+def _cache_key(
+    module: tvm.IRModule, target: tvm.target.Target, signatures: Mapping[str, Signature]
+) -> str:
+    """Return a digest of all that the library's content depends on."""
+    parts = {
+        "module": module.script(show_meta=True),
+        "target": str(target),
+        "signatures": {name: str(signature) for name, signature in signatures.items()},
+        "versions": [tvm.__version__, tvm_ffi.__version__],
+        "metadata": _METADATA_HEAD + _METADATA_FUNCTION,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _compile(
+    module: tvm.IRModule,
+    target: tvm.target.Target,
+    signatures: Mapping[str, Signature],
+    what: str,
+) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="tensorflow_tvm-") as folder, _progress(what, target):
+        path = Path(folder) / "library.so"
+        with explain_failure(what):
+            executable = tvm.compile(module, target=target)
+            addon = _compile_metadata(signatures, Path(folder))
+            executable.export_library(str(path), addons=[addon])
+        return path.read_bytes()
+
+
+def _compile_metadata(signatures: Mapping[str, Signature], folder: Path) -> str:
+    """Compile an object file that says the functions' signatures, and return its path."""
+    source = _METADATA_HEAD + "".join(
+        # JSON's escapes are C's, but for the / that json.dumps leaves alone.
+        _METADATA_FUNCTION % {"name": name, "text": json.dumps(metadata.write(signature))}
+        for name, signature in signatures.items()
+    )
+    path = folder / "metadata.o"
+    command = [cc.get_cc(), "-x", "c", "-O1", "-fPIC", "-c", "-o", str(path), "-"]
+    subprocess.run(command, input=source, text=True, check=True, capture_output=True)
+    return str(path)
+
+
+@contextlib.contextmanager
+def explain_failure(what: str) -> Iterator[None]:
+    """Turn what TVM raises into a ValueError with its message and the line that caused it."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"Cannot build TVM function '{what}': {_explain(error)}") from None
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"the C compiler failed: {error.stderr}"
+    if isinstance(error, FileNotFoundError) or "g++" in str(error) and "No such file" in str(error):
+        return f"{error}. A C++ compiler is needed to link: install g++, or set CXX."
+    message = re.split(r"\n(?:Traceback|Stack trace|\[bt\])", str(error))[0].strip()
+    lines = message.splitlines()
+    if len(lines) > 12:
+        message = "\n".join([*lines[:12], "…"])
+    place = _source_line(error)
+    return f"{message or type(error).__name__}{place}"
+
+
+def _source_line(error: Exception) -> str:
+    """Return where in the user's program an error came from, if that can be told."""
+    own = str(Path(__file__).parent)
+    packages = tuple(str(Path(module.__file__).parent) for module in (tvm, tvm_ffi))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.startswith((own, *packages, "<", "python/", "/project")):
+            continue
+        if "contextlib" in frame.filename:
+            continue
+        return f" ({frame.filename}, line {frame.lineno}: {frame.line})"
+    return ""
+
+
+@contextlib.contextmanager
+def _progress(what: str, target: tvm.target.Target) -> Iterator[None]:
+    """Say so where a build takes more than a second."""
+    start = time.monotonic()
+    shown = threading.Event()
+
+    def show() -> None:
+        shown.set()
+        print(f"tensorflow_tvm: compiling {what} for {target.kind.name} …", file=sys.stderr)
+
+    timer = threading.Timer(1.0, show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if shown.is_set():
+            seconds = time.monotonic() - start
+            print(f"tensorflow_tvm: compiled {what} in {seconds:.1f} s", file=sys.stderr)

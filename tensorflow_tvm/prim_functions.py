@@ -1,0 +1,255 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""What a caller wants compiled, as TVM's PrimFuncs with names and signatures. Needs apache-tvm."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import tvm
+from tvm import s_tir, te, tirx
+from tvm_ffi.structural import structural_walk
+
+from tensorflow_tvm.signature import DTYPES, Argument, Signature
+
+_EXPECTED = "TE tensors, a tirx.PrimFunc, an IRModule, a Schedule, or a dict from names to those"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATORS = {
+    tvm.ir.prim.Add: "+",
+    tvm.ir.prim.Sub: "-",
+    tvm.ir.prim.Mul: "*",
+    tvm.ir.prim.FloorDiv: "//",
+    tvm.ir.prim.FloorMod: "%",
+    # The same where nothing is negative, as sizes are.
+    tvm.ir.prim.Div: "//",
+    tvm.ir.prim.Mod: "%",
+}
+
+
+def collect(obj: Any, name: str | None = None) -> dict[str, tirx.PrimFunc]:
+    """Return the functions that `obj` stands for, by name.
+
+    Parameters
+    ----------
+    obj
+        See `tensorflow_tvm.build`.
+    name : str, optional
+        What to call the function, if it is one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is nothing that can be compiled.
+    """
+    if isinstance(obj, Mapping):
+        if name is not None:
+            raise ValueError("name= is for one function; the keys of a dict are names already.")
+        functions = {key: _one(key, value) for key, value in obj.items()}
+    elif isinstance(obj, (tvm.IRModule, s_tir.Schedule)):
+        functions = _of_module(obj if isinstance(obj, tvm.IRModule) else obj.mod)
+        if name is not None:
+            functions = {name: _one(name, obj)}
+    else:
+        function = _one(name, obj)
+        functions = {name or _name_of(function) or "main": function}
+    if not functions:
+        raise ValueError(f"There is no function to compile. Expected {_EXPECTED}.")
+    for key in functions:
+        if not isinstance(key, str) or _NAME.fullmatch(key) is None:
+            raise ValueError(f"The name of a function must be an identifier, given {key!r}.")
+    return functions
+
+
+def _one(name: str | None, obj: Any) -> tirx.PrimFunc:
+    if isinstance(obj, tirx.PrimFunc):
+        return obj
+    if isinstance(obj, (tvm.IRModule, s_tir.Schedule)):
+        functions = _of_module(obj if isinstance(obj, tvm.IRModule) else obj.mod)
+        if len(functions) != 1:
+            raise ValueError(
+                f"'{name}' stands for one function, and the module has {len(functions)}: "
+                f"{', '.join(functions)}. Give the module by itself, or one of its functions."
+            )
+        return next(iter(functions.values()))
+    tensors = [obj] if isinstance(obj, te.Tensor) else obj
+    if (
+        isinstance(tensors, (list, tuple))
+        and tensors
+        and all(isinstance(tensor, te.Tensor) for tensor in tensors)
+    ):
+        return from_tensors(tensors)
+    what = f"'{name}' is " if name else "Given "
+    raise TypeError(f"{what}{type(obj).__name__}; expected {_EXPECTED}.")
+
+
+def _of_module(module: tvm.IRModule) -> dict[str, tirx.PrimFunc]:
+    functions = {}
+    for variable, function in module.functions_items():
+        if not isinstance(function, tirx.PrimFunc):
+            raise TypeError(
+                f"Function '{variable.name_hint}' of the module is a {type(function).__name__}; "
+                "only PrimFuncs can be compiled."
+            )
+        functions[_name_of(function) or variable.name_hint] = function
+    return functions
+
+
+def _name_of(function: tirx.PrimFunc) -> str | None:
+    name = function.attrs.get("global_symbol", None) if function.attrs else None
+    return str(name) if name else None
+
+
+def from_tensors(tensors: list[te.Tensor] | tuple[te.Tensor, ...]) -> tirx.PrimFunc:
+    """Return the function that computes those of `tensors` that are computed.
+
+    Its inputs are the placeholders among `tensors`, in their order, and then those that the
+    computation finds.
+    """
+    inputs = [tensor for tensor in tensors if _is_placeholder(tensor)]
+    outputs = [tensor for tensor in tensors if not _is_placeholder(tensor)]
+    if not outputs:
+        raise ValueError(
+            "All of the TE tensors are placeholders; expected at least one that is computed."
+        )
+    seen: list[te.Tensor] = []
+    stack = list(reversed(outputs))
+    while stack:
+        tensor = stack.pop()
+        if any(tensor.same_as(other) for other in seen):
+            continue
+        seen.append(tensor)
+        if _is_placeholder(tensor):
+            if not any(tensor.same_as(other) for other in inputs):
+                inputs.append(tensor)
+        else:
+            stack.extend(reversed(list(tensor.op.input_tensors)))
+    return te.create_prim_func([*inputs, *outputs])
+
+
+def _is_placeholder(tensor: te.Tensor) -> bool:
+    return isinstance(tensor.op, te.PlaceholderOp)
+
+
+def signature_of(function: tirx.PrimFunc) -> Signature:
+    """Return the signature of a function: tensors that it writes are outputs.
+
+    Raises
+    ------
+    ValueError
+        If no signature can say what the function takes, or an op cannot call it.
+    """
+    written = _written(function)
+    names = _Names()
+    arguments = []
+    outputs = []
+    for parameter in function.params:
+        name = names.of(parameter)
+        if not isinstance(parameter.ty, tirx.BufferType):
+            arguments.append(Argument("attr", name, _attr_type(parameter)))
+            continue
+        dtype = str(parameter.dtype)
+        if dtype not in DTYPES:
+            raise ValueError(
+                f"its argument '{name}' has dtype {dtype}; an op can take {', '.join(DTYPES)}"
+            )
+        is_output = any(parameter.same_as(other) for other in written)
+        if outputs and not is_output:
+            raise ValueError(
+                f"its argument '{name}', which it reads, comes after '{outputs[0].name}', which it "
+                "writes; outputs must come last"
+            )
+        shape = tuple(_dimension(size, names) for size in parameter.shape)
+        argument = Argument("output" if is_output else "input", name, dtype, shape)
+        (outputs if is_output else arguments).append(argument)
+    if not outputs:
+        raise ValueError("it writes none of its arguments; an op needs an output")
+    return Signature((*arguments, *outputs))
+
+
+def _written(function: tirx.PrimFunc) -> list[tirx.Var]:
+    written: list[tirx.Var] = []
+    structural_walk(
+        function.body,
+        [
+            (tirx.BufferStore, lambda store: written.append(store.buffer)),
+            (
+                s_tir.SBlock,
+                lambda block: written.extend(region.source for region in block.writes),
+            ),
+        ],
+    )
+    return written
+
+
+def _attr_type(parameter: tirx.Var) -> str:
+    dtype = str(parameter.ty)
+    if "bool" in dtype:
+        return "bool"
+    if "int" in dtype:
+        return "int"
+    if "float" in dtype:
+        return "float"
+    raise ValueError(f"its argument '{parameter.name}' is a {dtype}; expected a tensor or a number")
+
+
+class _Names:
+    """Different names for different variables, whatever their author called them."""
+
+    def __init__(self) -> None:
+        self._names: list[tuple[tirx.Var, str]] = []
+
+    def of(self, variable: tirx.Var) -> str:
+        for known, name in self._names:
+            if known.same_as(variable):
+                return name
+        base = re.sub(r"\W", "_", variable.name)
+        if _NAME.fullmatch(base) is None or base in ("min", "max"):
+            base = f"_{base}"
+        taken = {name for _, name in self._names}
+        name, count = base, 0
+        while name in taken:
+            count += 1
+            name = f"{base}_{count}"
+        self._names.append((variable, name))
+        return name
+
+
+def _dimension(size: Any, names: _Names) -> int | str:
+    if isinstance(size, int):
+        return size
+    if isinstance(size, tirx.IntImm):
+        return int(size.value)
+    return _text(size, names)
+
+
+def _text(expression: Any, names: _Names) -> str:
+    if isinstance(expression, tirx.IntImm):
+        return str(expression.value)
+    if isinstance(expression, tirx.Var):
+        return names.of(expression)
+    if isinstance(expression, tirx.Cast):
+        return _text(expression.value, names)
+    operator = _OPERATORS.get(type(expression))
+    if operator is not None:
+        return f"({_text(expression.a, names)}{operator}{_text(expression.b, names)})"
+    for kind, function in ((tirx.Min, "min"), (tirx.Max, "max")):
+        if isinstance(expression, kind):
+            return f"{function}({_text(expression.a, names)}, {_text(expression.b, names)})"
+    raise ValueError(
+        f"a signature cannot say the size {expression}; it can say integers, symbols, and + - * // "
+        "% min max of those"
+    )

@@ -1,0 +1,179 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Reads outside a tensor, which TVM compiles without a word: found, and made impossible."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from tvm import ir, s_tir, sym, tirx
+from tvm.ir import prim
+from tvm_ffi.structural import structural_equal, structural_mutate, structural_walk
+
+
+@dataclasses.dataclass
+class CheckedFunction:
+    """A function that reads outside no tensor, if `conditions` hold.
+
+    Attributes
+    ----------
+    function : tirx.PrimFunc
+        The function; an index that comes from data, and may be anything, is clamped.
+    conditions : list of (tirx.Expr, str)
+        What must be true of the tensors' sizes when it is called, and what to say if it is not.
+    """
+
+    function: tirx.PrimFunc
+    conditions: list[tuple[Any, str]]
+
+    def with_conditions(self, function: tirx.PrimFunc) -> tirx.PrimFunc:
+        """Return `function`, which may have been scheduled since, with the conditions checked."""
+        if not self.conditions:
+            return function
+        checks = [
+            # The condition comes first, whatever the constructor's parameters are called.
+            tirx.AssertStmt(condition, ir.StringImm("ValueError"), [ir.StringImm(message)])
+            for condition, message in self.conditions
+        ]
+        return function.with_body(tirx.SeqStmt([*checks, function.body]))
+
+
+def check_reads(function: tirx.PrimFunc) -> CheckedFunction:
+    """Find the reads of an unscheduled function that may lie outside their tensor.
+
+    Where the sizes of the tensors decide, a condition on them is returned. Other indices, which
+    come from data, or which we cannot follow, are clamped to the tensor: for those that were right
+    nothing changes.
+
+    Parameters
+    ----------
+    function : tirx.PrimFunc
+        As `te.create_prim_func` makes it: blocks whose axes run over plain loops.
+
+    Returns
+    -------
+    CheckedFunction
+    """
+    checker = _Checker()
+    body = structural_mutate(
+        function.body,
+        [
+            (s_tir.SBlock, checker.block),
+            (tirx.For, checker.loop),
+            (ir.TensorLoad, checker.load),
+            (ir.Call, checker.call),
+            (prim.Select, checker.select),
+        ],
+    )
+    return CheckedFunction(function.with_body(body), checker.conditions)
+
+
+class _Checker:
+    def __init__(self) -> None:
+        self.conditions: list[tuple[Any, str]] = []
+        self._analyzer = sym.Analyzer()
+        self._axes: list[tirx.IterVar] = []
+        self._guarded = 0
+
+    def block(self, block: s_tir.SBlock, mutator: Any) -> Any:
+        outer, self._axes = self._axes, list(block.iter_vars)
+        for axis in self._axes:
+            self._analyzer.bind(axis.var, axis.dom)
+        result = mutator.default_mutate(block)
+        self._axes = outer
+        return result
+
+    def loop(self, loop: tirx.For, mutator: Any) -> Any:
+        self._analyzer.bind(loop.loop_var, ir.Range.from_min_extent(loop.min, loop.extent))
+        return mutator.default_mutate(loop)
+
+    def call(self, call: ir.Call, mutator: Any) -> Any:
+        if getattr(call.op, "name", "").endswith(".if_then_else") and len(call.args) == 3:
+            condition, left, right = self._branches(*call.args, mutator)
+            return tirx.if_then_else(condition, left, right)
+        return mutator.default_mutate(call)
+
+    def select(self, select: Any, mutator: Any) -> Any:
+        return prim.Select(
+            *self._branches(select.condition, select.true_value, select.false_value, mutator)
+        )
+
+    def _branches(self, condition: Any, left: Any, right: Any, mutator: Any) -> Sequence[Any]:
+        results = [mutator.mutate(condition)]
+        self._guarded += 1
+        otherwise = self._analyzer.simplify(tirx.Not(condition))
+        for assumed, branch in ((condition, left), (otherwise, right)):
+            with self._analyzer.constraint_scope(assumed):
+                results.append(mutator.mutate(branch))
+        self._guarded -= 1
+        return results
+
+    def load(self, load: ir.TensorLoad, mutator: Any) -> Any:
+        buffer = load.source
+        indices = []
+        for index, size in zip(load.indices, buffer.shape, strict=True):
+            index = mutator.mutate(index)
+            if not self._proves(index >= 0) or not self._proves(index < size):
+                index = self._make_safe(index, size, load)
+            indices.append(index)
+        return tirx.BufferLoad(buffer, indices)
+
+    def _proves(self, condition: Any) -> bool:
+        return self._analyzer.can_prove(condition, sym.ProofStrength.SYMBOLIC_BOUND)
+
+    def _make_safe(self, index: Any, size: Any, load: ir.TensorLoad) -> Any:
+        """Add a condition on the sizes, or return the index clamped."""
+        extremes = None if self._guarded else self._extremes(index)
+        if extremes is None:
+            return tirx.max(tirx.min(index, size - 1), 0)
+        least, most = extremes
+        condition = tirx.all(least >= 0, most < size)
+        for axis in self._axes:
+            condition = tirx.any(condition, axis.dom.extent <= 0)
+        condition = self._analyzer.simplify(condition)
+        message = f"{load} is read outside the tensor, whose shape is {list(load.source.shape)}"
+        if not any(structural_equal(condition, known) for known, _ in self.conditions):
+            self.conditions.append((condition, message))
+        return index
+
+    def _extremes(self, index: Any) -> tuple[Any, Any] | None:
+        """Return the least and the largest value of an index that is linear in the axes."""
+        axes = [axis.var for axis in self._axes]
+        if not axes:
+            return None
+        *factors, least = sym.detect_linear_equation(index, axes) or [None]
+        if least is None or _reads_data(least):
+            return None
+        most = least
+        for factor, axis in zip(factors, self._axes, strict=True):
+            factor = self._analyzer.simplify(factor)
+            if not isinstance(factor, tirx.IntImm):
+                return None
+            reach = factor * (axis.dom.extent - 1)
+            first = factor * axis.dom.min
+            least, most = least + first, most + first
+            if factor.value < 0:
+                least = least + reach
+            else:
+                most = most + reach
+        return least, most
+
+
+def _reads_data(expression: Any) -> bool:
+    found = []
+    structural_walk(expression, [(ir.TensorLoad, found.append), (ir.Call, found.append)])
+    return bool(found)

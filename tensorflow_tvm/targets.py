@@ -1,0 +1,111 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""What a function is compiled for. Needs apache-tvm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tvm
+import tvm.target.codegen as codegen
+
+# LLVM's names of what a processor can do, and Linux's. The processor's name stands for all of these
+# that its family has, but a virtual machine may hide some.
+_FEATURES = {
+    "avx": "avx",
+    "avx2": "avx2",
+    "fma": "fma",
+    "f16c": "f16c",
+    "bmi": "bmi1",
+    "bmi2": "bmi2",
+    "lzcnt": "abm",
+    "avx512f": "avx512f",
+    "avx512bw": "avx512bw",
+    "avx512cd": "avx512cd",
+    "avx512dq": "avx512dq",
+    "avx512vl": "avx512vl",
+    "avx512vnni": "avx512_vnni",
+    "avx512bf16": "avx512_bf16",
+    "avx512fp16": "avx512_fp16",
+    "avx512vbmi": "avx512vbmi",
+    "avx512vbmi2": "avx512_vbmi2",
+    "avx512bitalg": "avx512_bitalg",
+    "avx512vpopcntdq": "avx512_vpopcntdq",
+    "avx512ifma": "avx512ifma",
+    "avxvnni": "avx_vnni",
+    "amx-tile": "amx_tile",
+    "vaes": "vaes",
+    "vpclmulqdq": "vpclmulqdq",
+}
+
+
+def parse(target: Any) -> tvm.target.Target:
+    """Return the target that the caller means.
+
+    Parameters
+    ----------
+    target : str, mapping or tvm.target.Target
+        ``"host"``: this machine's processor. Else what TVM takes: the name of a kind or tag, such
+        as ``"llvm"``, ``"cuda"`` or ``"nvidia/nvidia-a100"``, or a mapping with ``"kind"``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If TVM knows no such target.
+    """
+    if isinstance(target, tvm.target.Target):
+        return target
+    if not isinstance(target, (str, Mapping)):
+        raise TypeError(
+            "target must be 'host', the name of a TVM target or a dict that describes one, given "
+            f"{target!r}."
+        )
+    try:
+        if target == "host":
+            return host()
+        return tvm.target.Target(target if isinstance(target, str) else dict(target))
+    except Exception as error:
+        kinds = ", ".join(sorted(map(str, tvm.target.Target.list_kinds())))
+        raise ValueError(
+            f"target {target!r} is not known: {str(error).splitlines()[0]} Possible are 'host', "
+            f"one of {kinds}, or a dict such as {{'kind': 'llvm', 'mcpu': 'skylake'}}."
+        ) from None
+
+
+def host() -> tvm.target.Target:
+    """Return the target of this machine's processor: its name, features and number of cores."""
+    description: dict[str, Any] = {
+        "kind": "llvm",
+        "mcpu": codegen.llvm_get_system_cpu(),
+        "num-cores": len(os.sched_getaffinity(0)),
+    }
+    missing = _missing_features(description["mcpu"])
+    if missing:
+        description["mattr"] = [f"-{feature}" for feature in missing]
+    return tvm.target.Target(description)
+
+
+def _missing_features(cpu: str) -> list[str]:
+    """Return what processors called `cpu` can do and this one cannot."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = next(line for line in file if line.startswith("flags")).split()
+    except (OSError, StopIteration):
+        return []
+    with tvm.target.Target({"kind": "llvm", "mcpu": cpu}):
+        implied = set(map(str, codegen.llvm_get_cpu_features()))
+    return [name for name, flag in _FEATURES.items() if name in implied and flag not in flags]
