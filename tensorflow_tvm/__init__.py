@@ -20,6 +20,7 @@ from tensorflow_tvm.build import build, export_library
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.library import stats
 from tensorflow_tvm.module import Module
+from tensorflow_tvm.op import Op, op
 from tensorflow_tvm.signature import Argument, Signature
 
 __version__ = "0.1.0"
@@ -28,9 +29,11 @@ __all__ = [
     "Argument",
     "Function",
     "Module",
+    "Op",
     "Signature",
     "build",
     "export_library",
+    "op",
     "stats",
     "sysconfig",
 ]

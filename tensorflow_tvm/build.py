@@ -20,6 +20,8 @@ import os
 from types import ModuleType
 from typing import Any
 
+import tensorflow as tf
+
 from tensorflow_tvm.module import Module
 
 
@@ -68,8 +70,8 @@ def build(obj: Any, target: Any = "host", name: str | None = None) -> Module:
     >>> module["double"](tf.constant([1.0, 2.0])).numpy()
     array([2., 4.], dtype=float32)
     """
-    content = compiler().compile_library(obj, target, name)
-    return Module(content)
+    content, what = compiler().compile_library(obj, target, name)
+    return Module(content, name=what)
 
 
 def export_library(
@@ -101,9 +103,7 @@ def export_library(
     >>> tftvm.Module("double.so").functions
     ('double',)
     """
-    import tensorflow as tf
-
-    content = compiler().compile_library(obj, target, name)
+    content, _ = compiler().compile_library(obj, target, name)
     with tf.io.gfile.GFile(os.fspath(path), "wb") as file:
         file.write(content)
 

@@ -55,26 +55,41 @@ __attribute__((visibility("default"))) int __tvm_ffi__metadata_%(name)s(
 """
 
 
-def compile_library(obj: Any, target: Any, name: str | None = None) -> bytes:
-    """Compile what `obj` stands for, or take it from the cache, and return the library's bytes.
+def compile_library(
+    obj: Any, target: Any, name: str | None = None, where: str | None = None
+) -> tuple[bytes, str]:
+    """Compile what `obj` stands for, or take it from the cache.
 
     Parameters
     ----------
     obj, target, name
         See `tensorflow_tvm.build`.
+    where : str, optional
+        What the message of a failure begins with.
+
+    Returns
+    -------
+    content : bytes
+        The library.
+    what : str
+        The names of its functions.
     """
-    functions = prim_functions.collect(obj, name)
     parsed = targets.parse(target)
+    functions = prim_functions.collect(obj, name)
     signatures = {}
     scheduled = {}
     for key, function in functions.items():
-        with explain_failure(key):
+        with explain_failure(where or f"Cannot build TVM function '{key}'"):
             signatures[key] = prim_functions.signature_of(function)
             scheduled[key] = schedules.apply(function, parsed).with_attr("global_symbol", key)
     module = tvm.IRModule(scheduled)
     what = ", ".join(functions)
     key = _cache_key(module, parsed, signatures)
-    return build_cache.get_or_build(key, lambda: _compile(module, parsed, signatures, what))
+    where = where or f"Cannot build TVM function '{what}'"
+    content = build_cache.get_or_build(
+        key, lambda: _compile(module, parsed, signatures, what, where)
+    )
+    return content, what
 
 
 def _cache_key(
@@ -96,10 +111,11 @@ def _compile(
     target: tvm.target.Target,
     signatures: Mapping[str, Signature],
     what: str,
+    where: str,
 ) -> bytes:
     with tempfile.TemporaryDirectory(prefix="tensorflow_tvm-") as folder, _progress(what, target):
         path = Path(folder) / "library.so"
-        with explain_failure(what):
+        with explain_failure(where):
             executable = tvm.compile(module, target=target)
             addon = _compile_metadata(signatures, Path(folder))
             executable.export_library(str(path), addons=[addon])
@@ -121,11 +137,11 @@ def _compile_metadata(signatures: Mapping[str, Signature], folder: Path) -> str:
 
 @contextlib.contextmanager
 def explain_failure(what: str) -> Iterator[None]:
-    """Turn what TVM raises into a ValueError with its message and the line that caused it."""
+    """Turn what TVM raises into a ValueError: `what`, TVM's message, the line that caused it."""
     try:
         yield
     except Exception as error:
-        raise ValueError(f"Cannot build TVM function '{what}': {_explain(error)}") from None
+        raise ValueError(f"{what}: {_explain(error)}") from None
 
 
 def _explain(error: Exception) -> str:
@@ -174,3 +190,13 @@ def _progress(what: str, target: tvm.target.Target) -> Iterator[None]:
         if shown.is_set():
             seconds = time.monotonic() - start
             print(f"tensorflow_tvm: compiled {what} in {seconds:.1f} s", file=sys.stderr)
+
+
+def is_gpu(target: Any) -> bool:
+    """Whether `target` is a GPU."""
+    return "gpu" in targets.parse(target).keys
+
+
+# What else is asked of the compiler.
+placeholders = prim_functions.placeholders
+check_results = prim_functions.check_results

@@ -89,16 +89,18 @@ def _read(path: str) -> bytes:
 class Library:
     """A TVM library loaded into this process; it stays loaded while this object lives."""
 
-    def __init__(self, source: str | os.PathLike | bytes, digest: str | None) -> None:
+    def __init__(
+        self, source: str | os.PathLike | bytes, digest: str | None, name: str | None = None
+    ) -> None:
         if isinstance(source, (bytes, bytearray, memoryview)):
             content = bytes(source)
-            name = "<bytes>"
+            name = name or "<bytes>"
         elif isinstance(source, (str, os.PathLike)):
             path = os.fspath(source)
             if not isinstance(path, str) or not path:
                 raise ValueError(f"Expected the path of a library, given {path!r}.")
             content = _read(path)
-            name = os.path.basename(path)
+            name = name or os.path.basename(path)
         else:
             raise TypeError(
                 "Expected a library as a path (str or os.PathLike) or its content (bytes), given "

@@ -41,13 +41,15 @@ class Module:
         Loading it runs its code with the rights of this process.
     digest : str, optional
         ``"sha256:"`` and the digest that the library must have, in hexadecimal.
+    name : str, optional
+        What messages call the library. By default its file's name.
 
     Attributes
     ----------
     functions : tuple of str
         Names of the functions that the library exports.
     name : str
-        What messages call the library: its file's name.
+        What messages call the library.
     digest : str
         ``"sha256:"`` and the digest of the library's content.
 
@@ -71,8 +73,15 @@ class Module:
     array([2., 3.], dtype=float32)
     """
 
-    def __init__(self, library: str | os.PathLike | bytes, digest: str | None = None) -> None:
-        self._library = Library(library, digest)
+    def __init__(
+        self,
+        library: str | os.PathLike | bytes,
+        digest: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"Expected the name of a library as a string, given {name!r}.")
+        self._library = Library(library, digest, name)
 
     @property
     def functions(self) -> tuple[str, ...]:

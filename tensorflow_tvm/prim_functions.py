@@ -16,17 +16,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import s_tir, te, tirx
 from tvm_ffi.structural import structural_walk
 
-from tensorflow_tvm.signature import DTYPES, Argument, Signature
+from tensorflow_tvm.signature import DTYPES, Argument, Signature, fold
 
 _EXPECTED = "TE tensors, a tirx.PrimFunc, an IRModule, a Schedule, or a dict from names to those"
+_OUTPUTS = "tensorflow_tvm.outputs"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATORS = {
     tvm.ir.prim.Add: "+",
@@ -137,7 +140,74 @@ def from_tensors(tensors: list[te.Tensor] | tuple[te.Tensor, ...]) -> tirx.PrimF
                 inputs.append(tensor)
         else:
             stack.extend(reversed(list(tensor.op.input_tensors)))
-    return te.create_prim_func([*inputs, *outputs])
+    function = te.create_prim_func([*inputs, *outputs])
+    # Which they are cannot be seen where a packed function writes them.
+    return function.with_attr(_OUTPUTS, len(outputs))
+
+
+def placeholders(
+    names: Sequence[str], dtypes: Sequence[str], shapes: Sequence[Sequence[int | str | None]]
+) -> list[te.Tensor]:
+    """Return TE placeholders.
+
+    Parameters
+    ----------
+    names, dtypes : sequence of str
+        Of each tensor.
+    shapes : sequence of sequence of int, str or None
+        Of each tensor: integers, symbols and expressions of symbols as in signatures, or None for a
+        dimension of any size.
+    """
+    sizes: dict[str, tirx.Var] = {}
+
+    def size_of(symbol: str) -> tirx.Var:
+        if symbol not in sizes:
+            sizes[symbol] = te.var(symbol)
+        return sizes[symbol]
+
+    tensors = []
+    for name, dtype, shape in zip(names, dtypes, shapes, strict=True):
+        if dtype not in DTYPES:
+            raise ValueError(f"'{name}' has dtype {dtype}; possible are {', '.join(DTYPES)}")
+        dims = [
+            te.var(f"{name}_{axis}") if dim is None else fold(dim, size_of, _FOLD)
+            for axis, dim in enumerate(shape)
+        ]
+        tensors.append(te.placeholder(dims, dtype, name=name))
+    return tensors
+
+
+_FOLD = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b=None: -a if b is None else a - b,
+    "*": lambda a, b: a * b,
+    "//": tirx.floordiv,
+    "%": tirx.floormod,
+    "min": lambda *values: functools.reduce(tirx.min, values),
+    "max": lambda *values: functools.reduce(tirx.max, values),
+}
+
+
+def check_results(results: Any, inputs: list[te.Tensor]) -> list[te.Tensor]:
+    """Return what a function on TE tensors returned as tensors that can be outputs.
+
+    Raises
+    ------
+    TypeError
+        If it is no TE tensor, or tuple of those.
+    """
+    tensors = [results] if isinstance(results, te.Tensor) else results
+    if not isinstance(tensors, (list, tuple, tvm_ffi.Array)) or not tensors:
+        raise TypeError(f"it must return a te.Tensor or a tuple of those, returned {results!r}")
+    outputs: list[te.Tensor] = []
+    for tensor in tensors:
+        if not isinstance(tensor, te.Tensor):
+            raise TypeError(f"it must return TE tensors, returned {tensor!r} among them")
+        if any(tensor.same_as(other) for other in (*inputs, *outputs)):
+            # An output has memory of its own.
+            tensor = te.compute(tensor.shape, tensor, name=f"{tensor.op.name}_copy")
+        outputs.append(tensor)
+    return outputs
 
 
 def _is_placeholder(tensor: te.Tensor) -> bool:
@@ -152,13 +222,13 @@ def signature_of(function: tirx.PrimFunc) -> Signature:
     ValueError
         If no signature can say what the function takes, or an op cannot call it.
     """
-    written = _written(function)
+    written = _outputs(function)
     names = _Names()
     arguments = []
     outputs = []
     for parameter in function.params:
         name = names.of(parameter)
-        if not isinstance(parameter.ty, tirx.BufferType):
+        if not _is_tensor(parameter):
             arguments.append(Argument("attr", name, _attr_type(parameter)))
             continue
         dtype = str(parameter.dtype)
@@ -180,8 +250,14 @@ def signature_of(function: tirx.PrimFunc) -> Signature:
     return Signature((*arguments, *outputs))
 
 
-def _written(function: tirx.PrimFunc) -> list[tirx.Var]:
+def _outputs(function: tirx.PrimFunc) -> list[tirx.Var]:
+    """Return the tensors that a function writes."""
+    tensors = [parameter for parameter in function.params if _is_tensor(parameter)]
+    count = function.attrs.get(_OUTPUTS, None) if function.attrs else None
+    if count is not None:
+        return tensors[len(tensors) - int(count) :]
     written: list[tirx.Var] = []
+    calls: list[Any] = []
     structural_walk(
         function.body,
         [
@@ -190,9 +266,16 @@ def _written(function: tirx.PrimFunc) -> list[tirx.Var]:
                 s_tir.SBlock,
                 lambda block: written.extend(region.source for region in block.writes),
             ),
+            (tvm.ir.Call, calls.append),
         ],
     )
-    return written
+    outputs = [tensor for tensor in tensors if any(tensor.same_as(other) for other in written)]
+    # What a packed function writes cannot be seen; by custom the last argument is the output.
+    return outputs or (tensors[-1:] if calls else [])
+
+
+def _is_tensor(parameter: tirx.Var) -> bool:
+    return isinstance(parameter.ty, tirx.BufferType)
 
 
 def _attr_type(parameter: tirx.Var) -> str:

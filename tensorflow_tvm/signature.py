@@ -50,7 +50,7 @@ UNKNOWN = "?"
 _POSSIBLE_DTYPES = f"{', '.join(DTYPES)} and {ANY_DTYPE}"
 _SCALARS = ("int", "float", "bool", "str")
 ATTR_TYPES = (*_SCALARS, *(f"list[{scalar}]" for scalar in _SCALARS))
-_FUNCTIONS: dict[str, Callable[..., int]] = {"min": min, "max": max}
+_FUNCTIONS = ("min", "max")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(->|//|\.\.\.|[()\[\],:+*%?-]))")
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
@@ -259,32 +259,60 @@ def evaluate(dim: int | str, values: Mapping[str, int]) -> int:
     OverflowError
         If a number on the way does not fit in 64 bits.
     """
-    return dim if isinstance(dim, int) else _evaluate(_expression(dim), values)
+    return fold(dim, values.__getitem__, _ARITHMETIC)
+
+
+def fold(dim: int | str, value_of: Callable[[str], Any], operations: Mapping[str, Callable]) -> Any:
+    """Evaluate a dimension with operations of the caller's.
+
+    Parameters
+    ----------
+    dim : int or str
+        For example ``"2*n+1"``.
+    value_of : callable
+        Gives the value of a symbol.
+    operations : mapping of str to callable
+        What ``+ - * // % min max`` do; ``-`` is called with one value or two.
+    """
+    if isinstance(dim, int):
+        return dim
+    return _fold(_expression(dim), value_of, operations)
 
 
 # An expression: an integer, a symbol, or an operator and its operands.
 _Expression = int | str | tuple[Any, ...]
 
 
-def _evaluate(expression: _Expression, values: Mapping[str, int]) -> int:
+def _fold(
+    expression: _Expression, value_of: Callable[[str], Any], operations: Mapping[str, Callable]
+) -> Any:
     if isinstance(expression, int):
         return expression
     if isinstance(expression, str):
-        return values[expression]
+        return value_of(expression)
     operator, *operands = expression
-    numbers = [_evaluate(operand, values) for operand in operands]
-    result = {
-        "+": lambda: numbers[0] + numbers[1],
-        "-": lambda: numbers[0] - numbers[1] if len(numbers) == 2 else -numbers[0],
-        "*": lambda: numbers[0] * numbers[1],
-        "//": lambda: numbers[0] // numbers[1],
-        "%": lambda: numbers[0] % numbers[1],
-        "min": lambda: min(numbers),
-        "max": lambda: max(numbers),
-    }[operator]()
-    if not _INT64_MIN <= result <= _INT64_MAX:
-        raise OverflowError(f"{result} does not fit in 64 bits")
-    return result
+    return operations[operator](*(_fold(operand, value_of, operations) for operand in operands))
+
+
+def _in_64_bits(operation: Callable[..., int]) -> Callable[..., int]:
+    def checked(*operands: int) -> int:
+        result = operation(*operands)
+        if not _INT64_MIN <= result <= _INT64_MAX:
+            raise OverflowError(f"{result} does not fit in 64 bits")
+        return result
+
+    return checked
+
+
+_ARITHMETIC = {
+    "+": _in_64_bits(lambda a, b: a + b),
+    "-": _in_64_bits(lambda a, b=None: -a if b is None else a - b),
+    "*": _in_64_bits(lambda a, b: a * b),
+    "//": _in_64_bits(lambda a, b: a // b),
+    "%": _in_64_bits(lambda a, b: a % b),
+    "min": min,
+    "max": max,
+}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -498,7 +526,7 @@ class _Parser:
         if symbols(text):
             return text
         try:
-            size = _evaluate(_expression(text), {})
+            size = evaluate(text, {})
         except (ZeroDivisionError, OverflowError) as error:
             self._fail(at, str(error))
         if size < 0:

@@ -145,9 +145,12 @@ class _Checker:
         for axis in self._axes:
             condition = tirx.any(condition, axis.dom.extent <= 0)
         condition = self._analyzer.simplify(condition)
-        message = f"{load} is read outside the tensor, whose shape is {list(load.source.shape)}"
-        if not any(structural_equal(condition, known) for known, _ in self.conditions):
-            self.conditions.append((condition, message))
+        message = f"{load} is outside {load.source.name}, whose shape is {list(load.source.shape)}"
+        if isinstance(condition, tirx.IntImm):
+            if not condition.value:
+                raise ValueError(message)
+        elif not any(structural_equal(condition, known) for known, _ in self.conditions):
+            self.conditions.append((condition, f"{message}; it takes {condition}"))
         return index
 
     def _extremes(self, index: Any) -> tuple[Any, Any] | None:

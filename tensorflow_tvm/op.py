@@ -1,0 +1,383 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Python functions on TE tensors, as TensorFlow ops that are compiled when first called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tensorflow_tvm.build import compiler
+from tensorflow_tvm.function import Function
+from tensorflow_tvm.library import Library
+from tensorflow_tvm.signature import UNKNOWN, parse_shape, symbols
+
+_executing_eagerly = tf.executing_eagerly
+_logger = logging.getLogger("tensorflow_tvm")
+_MANY_BUILDS = 16
+_INT32_MAX = 2**31 - 1
+
+
+def op(
+    function: Callable | None = None,
+    *,
+    shapes: Sequence[str] | None = None,
+    target: Any = "host",
+    stateful: bool = False,
+) -> Any:
+    """Make a TensorFlow op of a Python function on TE tensors.
+
+    The function is compiled when it is called with tensors of new dtypes or shapes, and the result
+    is kept in memory and on disk. Its positional parameters are tensors; those with a default and
+    keyword-only ones are attrs, Python values that are constants to the compiler.
+
+    Parameters
+    ----------
+    function : callable
+        Takes TE placeholders and returns a `te.Tensor`, or a tuple of several.
+    shapes : sequence of str, optional
+        The shape of each tensor that the function takes, as in ``["n d", "d"]``: one compiled
+        function for all sizes that the symbols can have. By default there is one for each shape,
+        which TVM can make faster; dimensions that are not known while a graph is built can have any
+        size.
+    target : str, dict or tvm.target.Target, optional
+        What to compile for, see `build`.
+    stateful : bool, optional
+        See `Module.func`.
+
+    Returns
+    -------
+    Op
+        To be called like `function`, on tensors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `function` or `shapes` is not as described.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> import tensorflow_tvm as tftvm
+    >>> from tvm import te
+    >>> @tftvm.op(shapes=["n d", "d"])
+    ... def scale(x, w, factor=1.0):
+    ...     return te.compute(x.shape, lambda i, j: x[i, j] * w[j] * factor)
+    >>> scale(tf.ones([1, 2]), tf.constant([3.0, 4.0]), factor=2.0).numpy()
+    array([[6., 8.]], dtype=float32)
+    """
+    if function is None:
+        return lambda function: Op(function, shapes, target, stateful)
+    return Op(function, shapes, target, stateful)
+
+
+class Op:
+    """A Python function on TE tensors, as a TensorFlow op. `op` makes one."""
+
+    def __init__(
+        self,
+        function: Callable,
+        shapes: Sequence[str] | None = None,
+        target: Any = "host",
+        stateful: bool = False,
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"tensorflow_tvm.op is for functions, given {function!r}.")
+        functools.update_wrapper(self, function)
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self._function = function
+        self._name = self.__name__ if self.__name__.isidentifier() else "op"
+        self._target = target
+        self._stateful = stateful
+        self._parameters = inspect.signature(function)
+        self._tensors = [
+            parameter.name
+            for parameter in self._parameters.parameters.values()
+            if _is_tensor(parameter)
+        ]
+        self._variadic = any(
+            parameter.kind is inspect.Parameter.VAR_POSITIONAL
+            for parameter in self._parameters.parameters.values()
+        )
+        self._shapes = None if shapes is None else self._parse_shapes(shapes)
+        self._lock = threading.Lock()
+        self._built: dict[Any, Function] = {}
+        self._called: dict[Any, Function] = {}  # eagerly, with tensors only
+        self._warned = False
+
+    def __repr__(self) -> str:
+        return f"<tensorflow_tvm.Op '{self.__name__}{self._parameters}'>"
+
+    def __call__(self, *inputs: Any, name: str | None = None, **attrs: Any) -> Any:
+        """Call the function on tensors.
+
+        Parameters
+        ----------
+        *inputs : tensor-like
+            As the function takes them.
+        name : str, optional
+            A name for the op.
+        **attrs
+            Values for its attrs.
+
+        Returns
+        -------
+        tf.Tensor or tuple of tf.Tensor
+            As the function returns them.
+
+        Raises
+        ------
+        ValueError
+            If TVM cannot compile the function for such tensors, or their shapes contradict
+            `shapes`.
+        TypeError
+            If the arguments are not those of the function.
+        tf.errors.InvalidArgumentError
+            If the tensors' shapes contradict `shapes`, or it would read outside of one.
+        """
+        # The short way, for eager calls on tensors.
+        if not attrs and _executing_eagerly():
+            function = self._called.get(self._quick_key(inputs))
+            if function is not None:
+                return function(*inputs, name=name)
+        return self._call_with_care(inputs, name, attrs)
+
+    # AutoGraph has nothing to convert here.
+    @tf.autograph.experimental.do_not_convert
+    def _call_with_care(
+        self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]
+    ) -> Any:
+        is_plain = not attrs and _executing_eagerly() and len(inputs) == len(self._tensors)
+        values, attrs = self._bind(inputs, attrs)
+        tensors = []
+        for index, value in enumerate(values):
+            try:
+                tensors.append(tf.convert_to_tensor(value))
+            except (TypeError, ValueError) as error:
+                raise type(error)(
+                    f"{self._context}: '{self._tensor_name(index)}' cannot be made a tensor: "
+                    f"expected a tensor, array, number or list of numbers, given "
+                    f"{type(value).__name__}: {error}"
+                ) from None
+        function = self._function_for(tensors, attrs)
+        if is_plain:
+            self._called[self._quick_key(tensors)] = function
+        return function(*tensors, name=name)
+
+    def _quick_key(self, inputs: Sequence[Any]) -> Any:
+        """Return what tells apart calls without attrs; None where they must be looked at closer."""
+        try:
+            if self._shapes is not None:
+                return tuple([x.dtype for x in inputs])
+            return tuple([(x.dtype, *x.shape) for x in inputs])
+        except (AttributeError, TypeError, ValueError):
+            return None  # not all are tensors
+
+    @property
+    def _context(self) -> str:
+        return f"TVM op '{self.__name__}'"
+
+    def _tensor_name(self, index: int) -> str:
+        if index < len(self._tensors):
+            return self._tensors[index]
+        variadic = next(
+            parameter.name
+            for parameter in self._parameters.parameters.values()
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL
+        )
+        return f"{variadic}_{index - len(self._tensors)}"
+
+    def _bind(
+        self, inputs: tuple[Any, ...], attrs: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Split a call's arguments into tensors and attrs."""
+        try:
+            bound = self._parameters.bind(*inputs, **attrs)
+        except TypeError as error:
+            raise TypeError(
+                f"{self._context}: {error}; it takes {self.__name__}{self._parameters}."
+            ) from None
+        bound.apply_defaults()
+        tensors: list[Any] = []
+        rest: dict[str, Any] = {}
+        for parameter in self._parameters.parameters.values():
+            value = bound.arguments[parameter.name]
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                tensors.extend(value)
+            elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                rest.update(value)
+            elif _is_tensor(parameter):
+                tensors.append(value)
+            else:
+                rest[parameter.name] = value
+        if not tensors:
+            raise TypeError(f"{self._context} takes no tensors; expected at least one.")
+        return tensors, rest
+
+    def _function_for(self, tensors: list[tf.Tensor], attrs: dict[str, Any]) -> Function:
+        if self._shapes is None:
+            shapes: list[Any] = [self._static_shape(x, i) for i, x in enumerate(tensors)]
+            key: tuple[Any, ...] = tuple(
+                (x.dtype, *shape) for x, shape in zip(tensors, shapes, strict=True)
+            )
+        else:
+            shapes = self._shapes
+            if len(tensors) != len(shapes):
+                raise TypeError(
+                    f"{self._context}: shapes= is for {len(shapes)} tensors, and it was called "
+                    f"with {len(tensors)}."
+                )
+            key = tuple(x.dtype for x in tensors)
+        if attrs:
+            key = (*key, *((name, self._key_of(name, value)) for name, value in attrs.items()))
+        function = self._built.get(key)
+        if function is None:
+            with self._lock:
+                function = self._built.get(key)
+                if function is None:
+                    function = self._build(tensors, shapes, attrs)
+                    self._built[key] = function
+                    self._warn_of_many_builds()
+        return function
+
+    def _static_shape(self, tensor: tf.Tensor, index: int) -> tuple[int | None, ...]:
+        if tensor.shape.rank is None:
+            raise ValueError(
+                f"{self._context}: the rank of '{self._tensor_name(index)}' is not known here. "
+                "Give its shape to tf.ensure_shape, to a TensorSpec, or shapes= to tftvm.op."
+            )
+        # TVM compiles no empty loops, and counts in 32 bits.
+        return tuple(
+            None if size == 0 or (size or 0) > _INT32_MAX else size for size in tensor.shape
+        )
+
+    def _key_of(self, name: str, value: Any) -> Any:
+        if isinstance(value, (tf.Tensor, tf.Variable)):
+            raise TypeError(
+                f"{self._context}: attr '{name}' is a tensor; expected a Python value, which is a "
+                "constant to the compiler. What changes from call to call has to be an input: a "
+                "positional parameter without a default."
+            )
+        if isinstance(value, (list, tuple)):
+            return (type(value), *(self._key_of(name, element) for element in value))
+        try:
+            hash(value)
+        except TypeError:
+            raise TypeError(
+                f"{self._context}: attr '{name}' is {value!r}; expected a number, string, tuple or "
+                "another value that can be hashed."
+            ) from None
+        return type(value), value
+
+    def _build(
+        self, tensors: list[tf.Tensor], shapes: list[Any], attrs: dict[str, Any]
+    ) -> Function:
+        compiler_ = compiler()
+        with compiler_.explain_failure(self._where):
+            placeholders = compiler_.placeholders(
+                [self._tensor_name(i) for i in range(len(tensors))],
+                [x.dtype.name for x in tensors],
+                shapes,
+            )
+            results = compiler_.check_results(self._run(placeholders, attrs), placeholders)
+        content, name = compiler_.compile_library(
+            [*placeholders, *results], self._target, self._name, where=self._where
+        )
+        device = "gpu" if compiler_.is_gpu(self._target) else None
+        library = Library(content, None, name)
+        return Function(library, name, target_device=device, stateful=self._stateful)
+
+    def _run(self, placeholders: list[Any], attrs: dict[str, Any]) -> Any:
+        """Call the function as it was called, with placeholders for tensors."""
+        positional: list[Any] = []
+        keywords = dict(attrs)
+        rest = iter(placeholders)
+        for parameter in self._parameters.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                positional.extend(rest)
+            elif _is_tensor(parameter):
+                positional.append(next(rest))
+            elif self._variadic and parameter.kind in (
+                inspect.Parameter.POSITIONAL_ONLY,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            ):
+                positional.append(keywords.pop(parameter.name))
+        return self._function(*positional, **keywords)
+
+    @property
+    def _where(self) -> str:
+        code = getattr(inspect.unwrap(self._function), "__code__", None)
+        place = f" ({code.co_filename}, line {code.co_firstlineno})" if code else ""
+        return f"Cannot build TVM op '{self.__name__}'{place}"
+
+    def _warn_of_many_builds(self) -> None:
+        if len(self._built) < _MANY_BUILDS or self._shapes is not None or self._warned:
+            return
+        self._warned = True
+        _logger.warning(
+            "%s has been compiled for %d shapes, dtypes or attrs. Compile it once for all sizes: "
+            'tensorflow_tvm.op(shapes=[…]), for example shapes=["n d", "d"].',
+            self._context,
+            len(self._built),
+        )
+
+    def _parse_shapes(self, shapes: Sequence[str]) -> list[tuple[int | str, ...]]:
+        if isinstance(shapes, str) or not isinstance(shapes, Sequence):
+            raise TypeError(
+                f"{self._context}: shapes must be a list of strings such as ['n d', 'd'], given "
+                f"{shapes!r}."
+            )
+        if len(shapes) != len(self._tensors) and not self._variadic:
+            raise ValueError(
+                f"{self._context}: shapes has {len(shapes)} entries, and the function takes "
+                f"{len(self._tensors)} tensors: {', '.join(self._tensors) or 'none'}."
+            )
+        parsed = []
+        for text in shapes:
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"{self._context}: shapes must be a list of strings such as ['n d', 'd'], "
+                    f"given {text!r}."
+                )
+            try:
+                parsed.append(parse_shape(text))
+            except ValueError as error:
+                raise ValueError(f"{self._context}: shapes: {error}") from None
+        bare = {dim for shape in parsed for dim in shape}
+        for shape, text in zip(parsed, shapes, strict=True):
+            for dim in shape:
+                if dim == UNKNOWN:
+                    raise ValueError(
+                        f"{self._context}: shapes: '?' in {text!r}; name the dimension instead."
+                    )
+                for symbol in symbols(dim) - bare:
+                    raise ValueError(
+                        f"{self._context}: shapes: symbol '{symbol}' in {text!r} is nowhere a "
+                        "whole dimension."
+                    )
+        return parsed
+
+
+def _is_tensor(parameter: inspect.Parameter) -> bool:
+    return parameter.default is inspect.Parameter.empty and parameter.kind in (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
