@@ -118,6 +118,7 @@ class Library:
         self._eager_constant: tf.Tensor | None = None
         self._graph_constants: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
         self.name = name
+        self.size = len(content)
         self.digest = str(_digest(handle))
         self.functions = tuple(str(function) for function in _functions(handle))
 

@@ -52,6 +52,8 @@ class Module:
         What messages call the library.
     digest : str
         ``"sha256:"`` and the digest of the library's content.
+    size : int
+        The size of the library in bytes.
 
     Raises
     ------
@@ -97,6 +99,11 @@ class Module:
     def digest(self) -> str:
         """The digest of the library's content."""
         return self._library.digest
+
+    @property
+    def size(self) -> int:
+        """The size of the library in bytes."""
+        return self._library.size
 
     def __getitem__(self, name: str) -> Function:
         """Return the function `name`, with one output of the first input's shape and dtype."""

@@ -1,0 +1,94 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""The command line: ``python -m tensorflow_tvm``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tensorflow_tvm", description="Tools for TVM libraries in TensorFlow."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    inspect = commands.add_parser(
+        "inspect",
+        help="show what a library has",
+        description="Show a library's functions and their signatures. Loading it runs its code.",
+    )
+    inspect.add_argument("library", help="a shared library")
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.set_defaults(run=_inspect)
+    options = parser.parse_args(arguments)
+    return options.run(options)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    import tensorflow_tvm as tftvm
+
+    try:
+        module = tftvm.Module(options.library)
+        description = _describe(module)
+    except (tf.errors.OpError, ValueError) as error:
+        print(error.message if isinstance(error, tf.errors.OpError) else error, file=sys.stderr)
+        return 1
+    print(json.dumps(description, indent=2) if options.json else _table(description))
+    return 0
+
+
+def _describe(module: Any) -> dict[str, Any]:
+    functions = []
+    for name in module:
+        signature = module.signature(name)
+        entry: dict[str, Any] = {"name": name, "signature": signature and str(signature)}
+        if signature is not None:
+            entry.update(json.loads(signature.to_json()))
+        functions.append(entry)
+    return {
+        "library": module.name,
+        "digest": module.digest,
+        "bytes": module.size,
+        "functions": functions,
+    }
+
+
+def _table(description: dict[str, Any]) -> str:
+    rows = [("function", "signature")]
+    for function in description["functions"]:
+        rows.append((function["name"], function["signature"] or "(the library does not say)"))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(
+        [
+            f"library   {description['library']}",
+            f"digest    {description['digest']}",
+            f"size      {description['bytes']:,} bytes",
+            "",
+            *(f"{name:<{width}}  {signature}" for name, signature in rows),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
