@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -68,7 +70,7 @@ def parse(target: Any) -> tvm.target.Target:
         If TVM knows no such target.
     """
     if isinstance(target, tvm.target.Target):
-        return target
+        return _checked(target)
     if not isinstance(target, (str, Mapping)):
         raise TypeError(
             "target must be 'host', the name of a TVM target or a dict that describes one, given "
@@ -77,13 +79,53 @@ def parse(target: Any) -> tvm.target.Target:
     try:
         if target == "host":
             return host()
-        return tvm.target.Target(target if isinstance(target, str) else dict(target))
+        parsed = tvm.target.Target(target if isinstance(target, str) else dict(target))
     except Exception as error:
         kinds = ", ".join(sorted(map(str, tvm.target.Target.list_kinds())))
         raise ValueError(
             f"target {target!r} is not known: {str(error).splitlines()[0]} Possible are 'host', "
             f"one of {kinds}, or a dict such as {{'kind': 'llvm', 'mcpu': 'skylake'}}."
         ) from None
+
+    return _checked(parsed)
+
+
+def _checked(target: tvm.target.Target) -> tvm.target.Target:
+    """Refuse targets for which this TVM makes nothing, or nothing that could be loaded."""
+    kind = target.kind.name
+    if not _has_generator(kind):
+        kinds = ", ".join(sorted(filter(_has_generator, map(str, target.list_kinds()))))
+        raise ValueError(
+            f"target '{kind}': the installed TVM cannot generate code for it; it can for {kinds}."
+        )
+    if kind == "llvm":
+        cpu = target.attrs.get("mcpu", None)
+        triple = target.attrs.get("mtriple", None) or codegen.llvm_get_system_triple()
+        if cpu and not codegen.llvm_is_valid_cpu(str(cpu), str(triple)):
+            raise ValueError(
+                f"target 'llvm': LLVM knows no processor '{cpu}' for {triple}. "
+                f"This machine's is '{codegen.llvm_get_system_cpu()}'; target='host' is that."
+            )
+    if kind == "cuda" and not _has_cuda_driver():
+        raise ValueError(
+            "target 'cuda' needs NVIDIA's driver (libcuda.so.1), which this machine has not: "
+            "without it TVM makes a library that no GPU can load. Build on a machine with a GPU, "
+            "or for the processor: target='host'."
+        )
+    return target
+
+
+def _has_generator(kind: str) -> bool:
+    return tvm.get_global_func(f"target.build.{kind}", allow_missing=True) is not None
+
+
+@functools.cache
+def _has_cuda_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def host() -> tvm.target.Target:
