@@ -109,5 +109,5 @@ def test_example():
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    assert "running mean: [1.   1.5  2.75 5.38" in process.stdout, process.stdout
+    assert "running mean: [1.    1.5   2.75  5.375]" in process.stdout, process.stdout
     assert "dot product: 85.0" in process.stdout
