@@ -42,10 +42,13 @@ class Convention:
         What the function takes and gives.
     arg_spec : tuple of str
         The order of its arguments, see `Module.func`.
+    owned_tensors : bool
+        Whether it takes tensors that it may keep, rather than views.
     """
 
     signature: Signature | None
     arg_spec: tuple[str, ...]
+    owned_tensors: bool = False
 
     @property
     def returns_outputs(self) -> bool:
@@ -65,6 +68,8 @@ class Convention:
             keys["signature"] = str(self.signature)
         if self.arg_spec != _DEFAULT_ORDER:
             keys["arg_spec"] = self.arg_spec
+        if self.owned_tensors:
+            keys["owned_tensors"] = True
         return keys
 
     def attr_values(self, given: dict[str, Any], context: str) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def resolve(
         _check(given, spec, context)
         if _expanded(spec, given) == _expanded(_DEFAULT_ORDER, given):
             spec = _DEFAULT_ORDER
-    return Convention(given, spec)
+    return Convention(given, spec, metadata.owned_tensors)
 
 
 def _parse_signature(signature: Signature | str | None, context: str) -> Signature | None:

@@ -47,11 +47,14 @@ class Metadata:
         of the signature's inputs are in truth outputs that the function fills in.
     output_count : int or None
         None if that is not known.
+    owned_tensors : bool
+        Whether it takes tensors that it may keep, rather than views.
     """
 
     signature: Signature | None = None
     arg_spec: tuple[str, ...] | None = None
     output_count: int | None = None
+    owned_tensors: bool = False
 
     def with_outputs(self, count: int) -> Metadata:
         """Return what is said of the function if it has `count` outputs and that was not known."""
@@ -60,7 +63,8 @@ class Metadata:
         arguments = self.signature.arguments
         if self.arg_spec is not None:  # it returns them
             outputs = tuple(_tensor("output", f"ret{i}") for i in range(count))
-            return Metadata(Signature(arguments + outputs), self.arg_spec, count)
+            signature = Signature(arguments + outputs)
+            return dataclasses.replace(self, signature=signature, output_count=count)
         if len(self.signature.inputs) < count:
             return Metadata()
         # The last tensors, as is the custom.
@@ -68,10 +72,12 @@ class Metadata:
         taken = tuple(argument for argument in arguments if argument not in last)
         places = {argument: f"rets.{i}" for i, argument in enumerate(last)}
         spec = iter(order(taken))
-        return Metadata(
-            Signature(taken + tuple(_tensor("output", argument.name) for argument in last)),
-            tuple(places.get(argument) or next(spec) for argument in arguments),
-            count,
+        outputs = tuple(_tensor("output", argument.name) for argument in last)
+        return dataclasses.replace(
+            self,
+            signature=Signature(taken + outputs),
+            arg_spec=tuple(places.get(argument) or next(spec) for argument in arguments),
+            output_count=count,
         )
 
 
@@ -118,16 +124,17 @@ def _read_schema(schema: dict[str, Any]) -> Metadata:
             arguments.append(Argument("attr", f"arg{i}", attr_type))
         else:
             return Metadata()
+    owned = any(entry["type"] == "ffi.Tensor" for entry in taken)
     if returned["type"] == "None":
-        return Metadata(Signature(tuple(arguments)))
+        return Metadata(Signature(tuple(arguments)), owned_tensors=owned)
     spec = order(arguments)
     if returned["type"] == "ffi.Array" and returned["args"][0]["type"] in _TENSORS:
-        return Metadata(Signature(tuple(arguments)), spec)
+        return Metadata(Signature(tuple(arguments)), spec, owned_tensors=owned)
     outputs = returned["args"] if returned["type"] == "Tuple" else [returned]
     if not all(entry["type"] in _TENSORS for entry in outputs):
         return Metadata()
     tensors = [_tensor("output", f"ret{i}") for i in range(len(outputs))]
-    return Metadata(Signature((*arguments, *tensors)), spec, len(outputs))
+    return Metadata(Signature((*arguments, *tensors)), spec, len(outputs), owned)
 
 
 def _tensor(role: str, name: str) -> Argument:

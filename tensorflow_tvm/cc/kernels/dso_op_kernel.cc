@@ -35,6 +35,7 @@ limitations under the License.
 #include "tensorflow/core/framework/tensor_shape.h"
 #include "tensorflow/core/platform/logging.h"
 #include "tensorflow_tvm/cc/kernels/gpu_stream.h"
+#include "tensorflow_tvm/cc/kernels/managed_tensor.h"
 #include "tensorflow_tvm/cc/kernels/op_call_context.h"
 #include "tensorflow_tvm/cc/kernels/tensor_views.h"
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
@@ -103,6 +104,7 @@ class DSOOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(ctx, Named(arguments.status()));
     arguments_.assign(arguments->begin(), arguments->end());
     returns_outputs_ = callee_.returns_outputs();
+    owned_tensors_ = callee_.owned_tensors || returns_outputs_;
     has_signature_ = callee_.signature.has_value();
     if (library_count > 0) library_index_ = inputs;
     if (shape_count > 0) shapes_index_ = inputs + library_count;
@@ -394,7 +396,7 @@ class DSOOp : public tensorflow::OpKernel {
     OpCallContext context(ctx, device);
     if (returns_outputs_) {
       ffi::Any result;
-      TF_RETURN_IF_ERROR(Invoke(ctx, function, &context, input_views, nullptr, &result));
+      TF_RETURN_IF_ERROR(Invoke(ctx, function, &context, input_views, nullptr, *storage, &result));
       return TakeOutputs(ctx, std::move(result), device, stream, &context, symbols);
     }
     const int outputs = static_cast<int>(output_dtypes_.size());
@@ -431,7 +433,8 @@ class DSOOp : public tensorflow::OpKernel {
     }
 
     ffi::Any result;
-    TF_RETURN_IF_ERROR(Invoke(ctx, function, &context, input_views, &output_views, &result));
+    TF_RETURN_IF_ERROR(
+        Invoke(ctx, function, &context, input_views, &output_views, *storage, &result));
     if (TF_PREDICT_FALSE(result.type_index() >= ffi::TypeIndex::kTVMFFIStaticObjectBegin)) {
       return absl::InvalidArgumentError(absl::StrCat(
           Name(), " returned an object; expected a function that fills the outputs passed to it. ",
@@ -446,7 +449,9 @@ class DSOOp : public tensorflow::OpKernel {
   }
 
   absl::Status Invoke(OpKernelContext* ctx, const LibraryFunction& function, CallContext* context,
-                      TensorViews* inputs, TensorViews* outputs, ffi::Any* result) const {
+                      TensorViews* inputs, TensorViews* outputs,
+                      const absl::InlinedVector<Tensor, 1>& storage, ffi::Any* result) const {
+    std::vector<ffi::Tensor> owned;
     absl::InlinedVector<TVMFFIAny, 12> arguments(arguments_.size());
     for (size_t i = 0; i < arguments_.size(); ++i) {
       const Callee::Argument& argument = arguments_[i];
@@ -454,7 +459,17 @@ class DSOOp : public tensorflow::OpKernel {
         arguments[i] = ffi::AnyView(callee_.attrs[argument.index].second).CopyToTVMFFIAny();
         continue;
       }
-      TensorViews& views = argument.kind == Callee::Argument::Kind::kInput ? *inputs : *outputs;
+      const bool is_input = argument.kind == Callee::Argument::Kind::kInput;
+      TensorViews& views = is_input ? *inputs : *outputs;
+      if (owned_tensors_) {
+        absl::InlinedVector<Tensor, 1> owners = storage;
+        owners.push_back(is_input ? ctx->input(argument.index)
+                                  : *ctx->mutable_output(argument.index));
+        owned.push_back(ffi::Tensor::FromDLPackVersioned(
+            NewManagedTensor(*views[argument.index], std::move(owners))));
+        arguments[i] = ffi::AnyView(owned.back()).CopyToTVMFFIAny();
+        continue;
+      }
       arguments[i].type_index = kTVMFFIDLTensorPtr;
       arguments[i].zero_padding = 0;
       arguments[i].v_ptr = views[argument.index];
@@ -593,6 +608,12 @@ class DSOOp : public tensorflow::OpKernel {
                       " The TVM runtime, which may have it, is not installed: pip install "
                       "apache-tvm");
     }
+    if (absl::StrContains(message, "Expected `ffi.Tensor` but got `DLTensor*`")) {
+      absl::StrAppend(&message,
+                      ". Take ffi::TensorView, or compile the library with "
+                      "-DTVM_FFI_DLL_EXPORT_INCLUDE_METADATA=1, so that it says what it "
+                      "takes");
+    }
     std::vector<std::string> inputs;
     for (size_t i = 0; i < input_dtypes_.size(); ++i) {
       inputs.push_back(Describe(ctx->input(i), input_dtypes_[i]));
@@ -636,6 +657,7 @@ class DSOOp : public tensorflow::OpKernel {
   absl::InlinedVector<DLDataType, 4> output_dtypes_;
   bool has_signature_ = false;
   bool returns_outputs_ = false;
+  bool owned_tensors_ = false;
   absl::InlinedVector<Callee::Argument, 4> arguments_;
   std::vector<TensorShape> static_shapes_;
 

@@ -17,25 +17,18 @@ limitations under the License.
 
 #include <algorithm>
 #include <limits>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tensorflow/core/framework/tensor_shape.h"
 #include "tensorflow/core/util/work_sharder.h"
+#include "tensorflow_tvm/cc/kernels/managed_tensor.h"
 
 namespace tensorflow_tvm {
 namespace {
 
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-
-/// A tensor as tvm-ffi holds it: it frees this, and with it its share of the memory.
-struct AllocatedTensor {
-  DLManagedTensorVersioned managed = {};
-  std::vector<int64_t> dims_and_strides;
-  Tensor bytes;
-};
 
 /// The size of a tensor in bytes; false if it is none that can be allocated.
 bool SizeInBytes(const DLTensor& tensor, int64_t* bytes) {
@@ -91,32 +84,13 @@ absl::Status OpCallContext::AllocateTensor(const DLTensor& prototype,
         "a tensor on device ", prototype.device.device_type, ":", prototype.device.device_id,
         " was asked for; the op runs on ", device_.device_type, ":", device_.device_id));
   }
-  auto tensor = std::make_unique<AllocatedTensor>();
-  TF_RETURN_IF_ERROR(
-      ctx_->allocate_temp(tensorflow::DT_UINT8, TensorShape({size}), &tensor->bytes, where));
-  const int rank = prototype.ndim;
-  tensor->dims_and_strides.resize(2 * rank);
-  int64_t* dims = tensor->dims_and_strides.data();
-  int64_t* strides = dims + rank;
-  int64_t stride = 1;
-  for (int i = rank - 1; i >= 0; --i) {
-    dims[i] = prototype.shape[i];
-    strides[i] = stride;
-    stride *= dims[i];
-  }
-  tensor->managed.version = {DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION};
-  tensor->managed.manager_ctx = tensor.get();
-  tensor->managed.deleter = [](DLManagedTensorVersioned* managed) {
-    delete static_cast<AllocatedTensor*>(managed->manager_ctx);
-  };
-  tensor->managed.dl_tensor =
-      DLTensor{tensor->bytes.data(), prototype.device, rank, prototype.dtype, dims, strides,
-               /*byte_offset=*/0};
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    allocated_.push_back(tensor->bytes);
-  }
-  *out = &tensor.release()->managed;
+  Tensor bytes;
+  TF_RETURN_IF_ERROR(ctx_->allocate_temp(tensorflow::DT_UINT8, TensorShape({size}), &bytes, where));
+  DLTensor view = prototype;
+  view.data = bytes.data();
+  *out = NewManagedTensor(view, {bytes});
+  std::lock_guard<std::mutex> lock(mutex_);
+  allocated_.push_back(std::move(bytes));
   return absl::OkStatus();
 }
 

@@ -105,6 +105,8 @@ void Read(const ffi::json::Object& object, Callee* callee) {
       for (const ffi::Any& argument : value.cast<ffi::json::Array>()) {
         callee->arg_spec->push_back(argument.cast<ffi::String>());
       }
+    } else if (key == "owned_tensors") {
+      callee->owned_tensors = value.cast<bool>();
     } else if (key == "attrs") {
       for (const auto& [name, attr] : value.cast<ffi::json::Object>()) {
         callee->attrs.emplace_back(name.cast<ffi::String>(), attr);

@@ -57,6 +57,9 @@ struct Callee {
   /// returns its outputs. Where this is missing, all inputs and then all outputs.
   std::optional<std::vector<std::string>> arg_spec;
 
+  /// Whether the function is passed tensors that it may keep (ffi::Tensor), rather than views.
+  bool owned_tensors = false;
+
   /// Values for the function's attrs, by name.
   std::vector<std::pair<std::string, tvm::ffi::Any>> attrs;
 

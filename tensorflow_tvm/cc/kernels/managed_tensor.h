@@ -1,0 +1,61 @@
+/* Copyright 2026 The tensorflow_tvm Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+==============================================================================*/
+
+#ifndef TENSORFLOW_TVM_CC_KERNELS_MANAGED_TENSOR_H_
+#define TENSORFLOW_TVM_CC_KERNELS_MANAGED_TENSOR_H_
+
+#include <utility>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "dlpack/dlpack.h"
+#include "tensorflow/core/framework/tensor.h"
+
+namespace tensorflow_tvm {
+
+/// Makes a tensor that others may hold as long as they like: of `view`'s dtype, shape, device and
+/// memory, which `owners` keep alive. Its deleter lets go of them.
+inline DLManagedTensorVersioned* NewManagedTensor(
+    const DLTensor& view, absl::InlinedVector<tensorflow::Tensor, 1> owners) {
+  struct Holder {
+    DLManagedTensorVersioned managed = {};
+    std::vector<int64_t> dims_and_strides;
+    absl::InlinedVector<tensorflow::Tensor, 1> owners;
+  };
+  auto* holder = new Holder();
+  holder->owners = std::move(owners);
+  const int rank = view.ndim;
+  holder->dims_and_strides.resize(2 * rank);
+  int64_t* dims = holder->dims_and_strides.data();
+  int64_t* strides = dims + rank;
+  int64_t stride = 1;
+  for (int i = rank - 1; i >= 0; --i) {
+    dims[i] = view.shape[i];
+    strides[i] = stride;
+    stride *= dims[i];
+  }
+  holder->managed.version = {DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION};
+  holder->managed.manager_ctx = holder;
+  holder->managed.deleter = [](DLManagedTensorVersioned* managed) {
+    delete static_cast<Holder*>(managed->manager_ctx);
+  };
+  holder->managed.dl_tensor =
+      DLTensor{view.data, view.device, rank, view.dtype, dims, strides, /*byte_offset=*/0};
+  return &holder->managed;
+}
+
+}  // namespace tensorflow_tvm
+
+#endif  // TENSORFLOW_TVM_CC_KERNELS_MANAGED_TENSOR_H_
