@@ -61,10 +61,11 @@ def _inspect(options: argparse.Namespace) -> int:
 def _describe(module: Any) -> dict[str, Any]:
     functions = []
     for name in module:
-        signature = module.signature(name)
-        entry: dict[str, Any] = {"name": name, "signature": signature and str(signature)}
-        if signature is not None:
-            entry.update(json.loads(signature.to_json()))
+        metadata = module._library.metadata(name)
+        entry: dict[str, Any] = {"name": name, "signature": None, "arg_spec": metadata.arg_spec}
+        if metadata.signature is not None:
+            entry["signature"] = str(metadata.signature)
+            entry.update(json.loads(metadata.signature.to_json()))
         functions.append(entry)
     return {
         "library": module.name,
@@ -77,7 +78,7 @@ def _describe(module: Any) -> dict[str, Any]:
 def _table(description: dict[str, Any]) -> str:
     rows = [("function", "signature")]
     for function in description["functions"]:
-        rows.append((function["name"], function["signature"] or "(the library does not say)"))
+        rows.append((function["name"], _explain(function)))
     width = max(len(name) for name, _ in rows)
     return "\n".join(
         [
@@ -88,6 +89,17 @@ def _table(description: dict[str, Any]) -> str:
             *(f"{name:<{width}}  {signature}" for name, signature in rows),
         ]
     )
+
+
+def _explain(function: dict[str, Any]) -> str:
+    signature, spec = function["signature"], function["arg_spec"]
+    if signature is None:
+        return "(the library does not say)"
+    if spec is None:
+        return f"{signature}  (does not say which of these are outputs)"
+    if not any(entry.startswith("rets") for entry in spec):
+        return f"{signature}  (returns its outputs)"
+    return signature
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tensorflow_tvm.dimensions import UNKNOWN
 from tensorflow_tvm.metadata import Metadata, order
-from tensorflow_tvm.signature import ANY_DTYPE, UNKNOWN, Argument, Signature
+from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
 
 _DEFAULT_ORDER = ("args", "rets")
 _ENTRY = re.compile(r"(args|rets)(\.\d+)?|attrs\.[A-Za-z_][A-Za-z0-9_]*")

@@ -26,9 +26,9 @@ from typing import Any
 import tensorflow as tf
 
 from tensorflow_tvm.build import compiler
+from tensorflow_tvm.dimensions import UNKNOWN, parse_shape, symbols
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.library import Library
-from tensorflow_tvm.signature import UNKNOWN, parse_shape, symbols
 
 _executing_eagerly = tf.executing_eagerly
 _logger = logging.getLogger("tensorflow_tvm")

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tensorflow_tvm.signature import Signature, parse_shape
+from tensorflow_tvm.dimensions import parse_shape
+from tensorflow_tvm.signature import Signature
 
 # The shape of one output: its dimensions, where all are known when the function is made; a tensor,
 # or a mix of integers and scalar tensors, to be read at each call; or integers and expressions of a

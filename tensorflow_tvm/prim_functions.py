@@ -26,7 +26,8 @@ import tvm_ffi
 from tvm import s_tir, te, tirx
 from tvm_ffi.structural import structural_walk
 
-from tensorflow_tvm.signature import DTYPES, Argument, Signature, fold
+from tensorflow_tvm.dimensions import fold
+from tensorflow_tvm.signature import DTYPES, Argument, Signature
 
 _EXPECTED = "TE tensors, a tirx.PrimFunc, an IRModule, a Schedule, or a dict from names to those"
 _OUTPUTS = "tensorflow_tvm.outputs"
