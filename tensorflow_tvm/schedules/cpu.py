@@ -27,38 +27,32 @@ _LEAST_PARALLEL = 1 << 14
 
 def schedule(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
     """Schedule each block of `function` by itself; one that resists stays as it is."""
-    del target  # lanes suit every processor: LLVM splits what its registers cannot hold
+    # LLVM splits vectors that its registers cannot hold; C has none.
+    most_lanes = 16 if target.kind.name == "llvm" else 1
     result = Schedule(tvm.IRModule({"main": function}))
     for block in _blocks(result):
         attempt = result.copy()
         try:
-            _schedule_block(attempt, block)
-        except ScheduleError:
+            _schedule_block(attempt, block, most_lanes)
+        except (ScheduleError, RuntimeError, ValueError):  # TVM's own errors are of the last two
             continue
         result = attempt
     return result.mod["main"].with_attr("tirx.is_scheduled", True)
 
 
 def _blocks(schedule: Schedule) -> list[str]:
-    """Return the names of the blocks that have axes, but not of blocks around others."""
-    root = schedule.get(schedule.get_sblock("root")) if _has_root(schedule) else None
+    """Return the names of the blocks that have axes, where a name is one block's."""
     names: list[str] = []
 
     def see(realize: s_tir.SBlockRealize) -> None:
         if realize.block.iter_vars:
             names.append(realize.block.name_hint)
 
-    if root is not None:
-        structural_walk(root.body, [(s_tir.SBlockRealize, see)])
+    structural_walk(schedule.mod["main"].body, [(s_tir.SBlockRealize, see)])
     return [name for name in names if names.count(name) == 1]
 
 
-def _has_root(schedule: Schedule) -> bool:
-    body = schedule.mod["main"].body
-    return isinstance(body, s_tir.SBlockRealize) and body.block.name_hint == "root"
-
-
-def _schedule_block(schedule: Schedule, name: str) -> None:
+def _schedule_block(schedule: Schedule, name: str, most_lanes: int) -> None:
     block = schedule.get_sblock(name)
     loops = schedule.get_loops(block)
     axes = schedule.get(block).iter_vars
@@ -77,7 +71,7 @@ def _schedule_block(schedule: Schedule, name: str) -> None:
     *outer, last = spatial
     side_by_side = not reduce or _is_contiguous(schedule.get(block), axes[loops.index(last)].var)
     if side_by_side:
-        lanes = _lanes(schedule.get(last).extent)
+        lanes = _lanes(schedule.get(last).extent, most_lanes)
         if lanes > 1:
             rest, last = schedule.split(last, [None, lanes])
             outer.append(rest)
@@ -95,11 +89,11 @@ def _schedule_block(schedule: Schedule, name: str) -> None:
         schedule.decompose_reduction(block, reduce[0])
 
 
-def _lanes(extent: tirx.Expr) -> int:
+def _lanes(extent: tirx.Expr, most: int) -> int:
     """Return the length of vectors that fill a loop without a rest, 1 if there are none."""
     if isinstance(extent, tirx.IntImm):
         for lanes in (16, 8, 4):
-            if extent.value % lanes == 0 and extent.value > lanes:
+            if lanes <= most and extent.value % lanes == 0 and extent.value > lanes:
                 return lanes
     return 1
 
