@@ -153,8 +153,8 @@ class Op:
         tf.errors.InvalidArgumentError
             If the tensors' shapes contradict `shapes`, or it would read outside of one.
         """
-        # The short way, for eager calls on tensors.
-        if not attrs and _executing_eagerly():
+        # The short way, for tensors of dtypes and shapes that an eager call has had.
+        if not attrs:
             function = self._called.get(self._quick_key(inputs))
             if function is not None:
                 return function(*inputs, name=name)

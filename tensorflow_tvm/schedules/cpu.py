@@ -16,10 +16,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tvm
-from tvm import s_tir, tirx
+from tvm import s_tir, sym, tirx
 from tvm.s_tir.schedule import Schedule, ScheduleError
-from tvm_ffi.structural import structural_walk
+from tvm_ffi.structural import structural_mutate, structural_walk
 
 # Below so many iterations a loop is done before another thread has heard of it.
 _LEAST_PARALLEL = 1 << 14
@@ -37,7 +39,8 @@ def schedule(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFun
         except (ScheduleError, RuntimeError, ValueError):  # TVM's own errors are of the last two
             continue
         result = attempt
-    return result.mod["main"].with_attr("tirx.is_scheduled", True)
+    scheduled = _serial_where_small(result.mod["main"])
+    return scheduled.with_attr("tirx.is_scheduled", True)
 
 
 def _blocks(schedule: Schedule) -> list[str]:
@@ -87,6 +90,26 @@ def _schedule_block(schedule: Schedule, name: str, most_lanes: int) -> None:
     if side_by_side and reduce:
         # Last, since what it leaves is no reduction to the other steps.
         schedule.decompose_reduction(block, reduce[0])
+
+
+def _serial_where_small(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Let parallel loops of unknown length run on the calling thread where they turn out short."""
+
+    def see(loop: tirx.For, mutator: Any) -> Any:
+        if loop.kind != tirx.ForKind.PARALLEL:
+            return mutator.default_mutate(loop)
+        iterations, inner = tirx.const(1, "int64"), loop
+        while isinstance(inner, tirx.For):
+            iterations, inner = iterations * inner.extent.astype("int64"), inner.body
+        iterations = sym.Analyzer().simplify(iterations)
+        if isinstance(iterations, tirx.IntImm):
+            return loop
+        serial = tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body)
+        return tirx.IfThenElse(iterations < _LEAST_PARALLEL, serial, loop)
+
+    body = structural_mutate(function.body, [(tirx.For, see)])
+    module = tvm.IRModule({"main": function.with_body(body)})
+    return tirx.transform.ConvertSSA()(module)["main"]
 
 
 def _lanes(extent: tirx.Expr, most: int) -> int:

@@ -106,6 +106,11 @@ class DSOOp : public tensorflow::OpKernel {
     returns_outputs_ = callee_.returns_outputs();
     owned_tensors_ = callee_.owned_tensors || returns_outputs_;
     has_signature_ = callee_.signature.has_value();
+    if (has_signature_) {
+      for (const TensorSpec& output : callee_.signature->outputs()) {
+        like_input_.push_back(InputLike(output, *callee_.signature));
+      }
+    }
     if (library_count > 0) library_index_ = inputs;
     if (shape_count > 0) shapes_index_ = inputs + library_count;
 
@@ -170,6 +175,23 @@ class DSOOp : public tensorflow::OpKernel {
   absl::Status Named(const absl::Status& status) const {
     if (TF_PREDICT_TRUE(status.ok())) return status;
     return absl::Status(status.code(), absl::StrCat(Name(), ": ", status.message()));
+  }
+
+  /// The first input whose shape is always that of `output`, as most have one; -1 if there is none.
+  static int InputLike(const TensorSpec& output, const Signature& signature) {
+    const auto same = [](const Dimension& a, const Dimension& b) {
+      return a.kind == b.kind && a.value == b.value && a.kind != Dimension::Kind::kExpression &&
+             a.kind != Dimension::Kind::kUnknown;
+    };
+    for (size_t i = 0; i < signature.inputs().size(); ++i) {
+      const TensorSpec& input = signature.inputs()[i];
+      if (!output.any_shape && !input.any_shape &&
+          std::equal(input.dims.begin(), input.dims.end(), output.dims.begin(), output.dims.end(),
+                     same)) {
+        return static_cast<int>(i);
+      }
+    }
+    return -1;
   }
 
   /// What the signature says of the shape of output `i`; null if nothing.
@@ -267,6 +289,10 @@ class DSOOp : public tensorflow::OpKernel {
     if (spec == nullptr) {
       if (shapes_are_given()) return GivenShape(ctx, output, shape);
       *shape = ctx->input(0).shape();
+      return absl::OkStatus();
+    }
+    if (like_input_[output] >= 0 && !shapes_are_given()) {
+      *shape = ctx->input(like_input_[output]).shape();
       return absl::OkStatus();
     }
     absl::InlinedVector<int64_t, 8> dims;
@@ -659,6 +685,7 @@ class DSOOp : public tensorflow::OpKernel {
   bool returns_outputs_ = false;
   bool owned_tensors_ = false;
   absl::InlinedVector<Callee::Argument, 4> arguments_;
+  absl::InlinedVector<int, 4> like_input_;  ///< where the signature says so, else -1
   std::vector<TensorShape> static_shapes_;
 
   Callee callee_;
