@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 
 import numpy as np
@@ -74,7 +75,9 @@ def test_the_graph_as_it_is(node):
 
 def test_fewer_shapes_than_outputs(node):
     _attr(node)["Tout"].list.type.extend([tf.float32.as_datatype_enum] * 7)
-    with pytest.raises(ValueError, match="'addone': expected 8 output shapes, given 1"):
+    with pytest.raises(
+        ValueError, match="'addone' of library 'addone.so': expected 8 output shapes, given 1"
+    ):
         _run(node)
 
 
@@ -195,11 +198,11 @@ def test_op_library_loaded_again_from_elsewhere(tmp_path):
             tf.load_op_library(sys.argv[1])
         except tf.errors.OpError:
             pass  # TensorFlow may refuse to register the ops again
-        print(len(tftvm.stats()))
+        print(sorted(tftvm.stats()))
         """,
         str(tmp_path / "copy.so"),
     )
-    assert int(output) == 3
+    assert ast.literal_eval(output) == sorted(tftvm.stats())
 
 
 def test_library_constant_ignores_the_device_scope(addone_path):
