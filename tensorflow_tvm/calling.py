@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import numbers
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -209,12 +210,18 @@ def _renamed(
 
 def _check(signature: Signature, spec: Sequence[str], context: str) -> None:
     """Check that the order has all that the signature has, and nothing else."""
-    expected = _expanded(("args", *(f"attrs.{attr.name}" for attr in signature.attrs)), signature)
-    taken = [entry for entry in _expanded(spec, signature) if not entry.startswith("rets.")]
-    if sorted(taken) != sorted(expected):
+    inputs = ("args", *(f"attrs.{attr.name}" for attr in signature.attrs))
+    expected = _expanded((*inputs, "rets"), signature)
+    given = sorted(_expanded(spec, signature))
+    if given not in (sorted(expected), sorted(_expanded(inputs, signature))):
         raise ValueError(
             f"{context}: arg_spec {list(spec)} does not fit the signature {signature}; the "
-            f"function takes {', '.join(expected) or 'nothing'}."
+            f"function takes {', '.join(expected)}, outputs only if it fills them in."
+        )
+    if any(attr.name == "name" for attr in signature.attrs):
+        raise ValueError(
+            f"{context}: an attr cannot be called 'name', which names the op. Call it something "
+            f"else in signature=, given {signature}."
         )
     if not signature.outputs:
         raise ValueError(f"{context} has no outputs: {signature}. An op needs at least one.")
@@ -254,8 +261,17 @@ def _scalar(value: Any, kind: str | None, name: str, context: str) -> bool | int
             raise ValueError(f"{context}: attr '{name}' does not fit in 64 bits: {value}.")
         return int(value)
     if kind in (None, "float") and is_number and isinstance(value, numbers.Real):
+        if 0 < abs(value) < sys.float_info.min:  # which tvm-ffi does not read from JSON
+            raise ValueError(
+                f"{context}: attr '{name}' is {value!r}, a subnormal number; the smallest that can "
+                f"be passed is {sys.float_info.min!r}."
+            )
         return float(value)
     if kind in (None, "str") and isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{context}: attr '{name}' is no text: {error}.") from None
         return value
     raise TypeError(
         f"{context}: attr '{name}' must be {kind or 'int, float, bool, str or a list of those'}, "

@@ -27,11 +27,15 @@ from typing import Any, NoReturn
 UNKNOWN = "?"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FUNCTIONS = ("min", "max")
-_TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(->|//|\.\.\.|[()\[\],:+*%?-]))")
+_SPACE = " \t\n\r\f\v"  # the same as in C++, and no more
+_TOKEN = re.compile(
+    r"[ \t\n\r\f\v]*(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]+)|(->|//|\.\.\.|[()\[\],:+*%?-]))"
+)
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 # Both bound what one dimension may cost, and how deep the functions below call themselves.
 _MOST_OPERATORS = 200
 _DEEPEST_NESTING = 32
+_MOST_CHARACTERS = 1 << 16
 
 
 def parse_shape(text: str) -> tuple[int | str, ...]:
@@ -166,12 +170,17 @@ class Parser:
         self._nesting = 0
         self._symbols: dict[str, int] = {}  # where each one is first
         self._tokens: list[tuple[int, str]] = []
+        if len(text) > _MOST_CHARACTERS:
+            raise ValueError(
+                f"Cannot parse {what}: it has {len(text)} characters; at most {_MOST_CHARACTERS} "
+                "are allowed."
+            )
         at = 0
-        end = len(text.rstrip())
+        end = len(text.rstrip(_SPACE))
         while at < end:
             match = _TOKEN.match(text, at)
             if match is None:
-                at += len(text[at:]) - len(text[at:].lstrip())
+                at += len(text[at:]) - len(text[at:].lstrip(_SPACE))
                 self._fail(at, f"unexpected character {text[at]!r}")
             self._tokens.append((match.start(match.lastindex), match[match.lastindex]))
             at = match.end()
@@ -262,10 +271,13 @@ class Parser:
         return size
 
     def _operator(self, *expected: str) -> str:
+        self._count_operator()
+        return self._take(*expected)
+
+    def _count_operator(self) -> None:
         self._operators += 1
         if self._operators > _MOST_OPERATORS:
             self._fail(self._at(), f"a dimension of more than {_MOST_OPERATORS} operators")
-        return self._take(*expected)
 
     def _sum(self) -> _Expression:
         left = self._product()
@@ -287,13 +299,15 @@ class Parser:
     def _atom(self) -> _Expression:
         token = self._peek()
         if token.isdigit():
-            if int(token) > _INT64_MAX:
+            if len(token.lstrip("0")) > 19 or int(token) > _INT64_MAX:
                 self._fail(self._at(), "an integer that does not fit in 64 bits")
             return int(self._take())
         if token in _FUNCTIONS:
             self._operator(token)
             at = self._at()
             operands = tuple(self._nested(lambda: self._list("(", self._sum, ")")))
+            for _ in operands[1:]:
+                self._count_operator()
             if len(operands) < 2:
                 self._fail(at, f"'{token}' takes at least two values")
             return (token, *operands)

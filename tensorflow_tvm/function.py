@@ -163,7 +163,7 @@ class Function:
         what = f"{self.name}{self.signature}" if self.signature else self.name
         return f"<tensorflow_tvm.Function '{what}' of library '{self._library.name}'>"
 
-    def __call__(self, *inputs: Any, name: str | None = None, **attrs: Any) -> Any:
+    def __call__(self, /, *inputs: Any, name: str | None = None, **attrs: Any) -> Any:
         """Call the function.
 
         Parameters
@@ -211,6 +211,9 @@ class Function:
             and _executing_eagerly()
         ):
             try:
+                for value, expected in zip(inputs, self._input_dtypes, strict=False):
+                    if value.dtype is not expected and expected is not None:
+                        raise TypeError  # an array, which is converted
                 numbers = self._dtype_numbers
                 if numbers is None:
                     dtype, numbers = self._last_dtype

@@ -126,7 +126,7 @@ class Op:
     def __repr__(self) -> str:
         return f"<tensorflow_tvm.Op '{self.__name__}{self._parameters}'>"
 
-    def __call__(self, *inputs: Any, name: str | None = None, **attrs: Any) -> Any:
+    def __call__(self, /, *inputs: Any, name: str | None = None, **attrs: Any) -> Any:
         """Call the function on tensors.
 
         Parameters

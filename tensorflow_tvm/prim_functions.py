@@ -27,6 +27,7 @@ from tvm import s_tir, te, tirx
 from tvm_ffi.structural import structural_walk
 
 from tensorflow_tvm.dimensions import fold
+from tensorflow_tvm.schedules import mark_scheduled
 from tensorflow_tvm.signature import DTYPES, Argument, Signature
 
 _EXPECTED = "TE tensors, a tirx.PrimFunc, an IRModule, a Schedule, or a dict from names to those"
@@ -64,7 +65,7 @@ def collect(obj: Any, name: str | None = None) -> dict[str, tirx.PrimFunc]:
             raise ValueError("name= is for one function; the keys of a dict are names already.")
         functions = {key: _one(key, value) for key, value in obj.items()}
     elif isinstance(obj, (tvm.IRModule, s_tir.Schedule)):
-        functions = _of_module(obj if isinstance(obj, tvm.IRModule) else obj.mod)
+        functions = _of_module(obj)
         if name is not None:
             functions = {name: _one(name, obj)}
     else:
@@ -82,7 +83,7 @@ def _one(name: str | None, obj: Any) -> tirx.PrimFunc:
     if isinstance(obj, tirx.PrimFunc):
         return obj
     if isinstance(obj, (tvm.IRModule, s_tir.Schedule)):
-        functions = _of_module(obj if isinstance(obj, tvm.IRModule) else obj.mod)
+        functions = _of_module(obj)
         if len(functions) != 1:
             raise ValueError(
                 f"'{name}' stands for one function, and the module has {len(functions)}: "
@@ -100,7 +101,8 @@ def _one(name: str | None, obj: Any) -> tirx.PrimFunc:
     raise TypeError(f"{what}{type(obj).__name__}; expected {_EXPECTED}.")
 
 
-def _of_module(module: tvm.IRModule) -> dict[str, tirx.PrimFunc]:
+def _of_module(obj: tvm.IRModule | s_tir.Schedule) -> dict[str, tirx.PrimFunc]:
+    module = obj.mod if isinstance(obj, s_tir.Schedule) else obj
     functions = {}
     for variable, function in module.functions_items():
         if not isinstance(function, tirx.PrimFunc):
@@ -108,6 +110,8 @@ def _of_module(module: tvm.IRModule) -> dict[str, tirx.PrimFunc]:
                 f"Function '{variable.name_hint}' of the module is a {type(function).__name__}; "
                 "only PrimFuncs can be compiled."
             )
+        if isinstance(obj, s_tir.Schedule):
+            function = mark_scheduled(function)
         functions[_name_of(function) or variable.name_hint] = function
     return functions
 

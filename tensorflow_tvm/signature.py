@@ -206,13 +206,19 @@ class Signature:
                     role=entry["role"],
                     name=entry["name"],
                     dtype=entry["dtype"],
-                    shape=None if entry.get("shape") is None else tuple(entry["shape"]),
+                    shape=_shape_of(entry.get("shape")),
                 )
                 for entry in json.loads(text)["arguments"]
             )
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
+        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(f"Cannot read a signature from JSON: {error!r}") from None
         return cls(arguments)
+
+
+def _shape_of(entry: Any) -> tuple[int | str, ...] | None:
+    if entry is not None and not isinstance(entry, list):
+        raise TypeError(f"a shape must be a list or null, given {entry!r}")
+    return None if entry is None else tuple(entry)
 
 
 def _checked(argument: Argument) -> Argument:

@@ -20,12 +20,16 @@ tensor.
 
 from __future__ import annotations
 
+from typing import Any
+
 import tvm
 from tvm import s_tir, tirx
-from tvm_ffi.structural import structural_walk
+from tvm_ffi.structural import structural_visit
 
 from tensorflow_tvm.schedules import cpu, gpu
 from tensorflow_tvm.schedules.bounds import check_reads
+
+_MARK = "tirx.is_scheduled"  # the mark that TVM's own schedulers leave
 
 
 def apply(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
@@ -49,27 +53,49 @@ def apply(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
     return checked.with_conditions(schedule(checked.function, target))
 
 
+def mark_scheduled(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Return `function`, marked as one that its author has scheduled."""
+    return function.with_attr(_MARK, True)
+
+
 def is_scheduled(function: tirx.PrimFunc) -> bool:
     """Whether a function's author has said how it runs.
 
-    So it is unless the function is as `te.create_prim_func` makes it: blocks in serial loops over
-    the blocks' axes, in their order.
+    So it is unless the function is as `te.create_prim_func` makes it: one nest of serial loops for
+    each block, over the block's axes and in their order, and reductions with their initial value.
     """
     if not function.attrs or not function.attrs.get("s_tir", False):
         return True
-    if function.attrs.get("tirx.is_scheduled", False):
+    if function.attrs.get(_MARK, False):
         return True
     found: list[bool] = []
+    mixed: list[bool] = []
+    has_axes: list[bool] = []
+    loops: list[tirx.Var] = []
 
-    def see_loop(loop: tirx.For) -> None:
+    def see_loop(loop: tirx.For, visitor: Any) -> None:
         found.append(loop.kind != tirx.ForKind.SERIAL or bool(loop.annotations))
+        mixed.append(not isinstance(loop.body, (tirx.For, s_tir.SBlockRealize)))
+        loops.append(loop.loop_var)
+        visitor.default_visit(loop)
+        loops.pop()
 
-    def see_realize(realize: s_tir.SBlockRealize) -> None:
+    def see_realize(realize: s_tir.SBlockRealize, visitor: Any) -> None:
         block = realize.block
-        # te.create_prim_func itself annotates what it makes of operators with a layout.
-        bindings = [value for value in realize.iter_values if not isinstance(value, tirx.IntImm)]
-        found.append(not all(isinstance(value, tirx.Var) for value in bindings))
+        bound = [value for value in realize.iter_values if not isinstance(value, tirx.IntImm)]
+        in_order = len(bound) == len(loops) and all(map(tirx.Var.same_as, bound, loops))
+        has_axes.append(bool(block.iter_vars))
+        found.append(has_axes[-1] and not in_order)
+        reduces = any(axis.iter_type == tirx.IterVar.CommReduce for axis in block.iter_vars)
+        found.append(reduces and block.init is None)
         found.append(any(axis.thread_tag for axis in block.iter_vars))
+        found.append(any(buffer.scope() not in ("", "global") for buffer in block.alloc_buffers))
+        # Others are what TE's authors say of their computations.
+        found.append("buffer_dim_align" in (block.annotations or {}))
+        outer, loops[:] = list(loops), []
+        visitor.default_visit(realize)
+        loops[:] = outer
 
-    structural_walk(function.body, [(tirx.For, see_loop), (s_tir.SBlockRealize, see_realize)])
-    return any(found)
+    structural_visit(function.body, [(tirx.For, see_loop), (s_tir.SBlockRealize, see_realize)])
+    # Loops without blocks are a program, and no schedule of one.
+    return any(found) or (any(has_axes) and any(mixed))

@@ -130,7 +130,14 @@ class _Checker:
             if not self._proves(index >= 0) or not self._proves(index < size):
                 index = self._make_safe(index, size, load)
             indices.append(index)
-        return tirx.BufferLoad(buffer, indices)
+        safe = tirx.BufferLoad(buffer, indices)
+        if not self._guarded:
+            return safe
+        # Where nothing is said of a guarded read, the tensor may even be empty.
+        for index, given, size in zip(indices, load.indices, buffer.shape, strict=True):
+            if not index.same_as(given) and not self._proves(size > 0):
+                safe = tirx.if_then_else(size > 0, safe, tirx.const(0, buffer.dtype))
+        return safe
 
     def _proves(self, condition: Any) -> bool:
         return self._analyzer.can_prove(condition, sym.ProofStrength.SYMBOLIC_BOUND)
@@ -138,10 +145,14 @@ class _Checker:
     def _make_safe(self, index: Any, size: Any, load: ir.TensorLoad) -> Any:
         """Add a condition on the sizes, or return the index clamped."""
         extremes = None if self._guarded else self._extremes(index)
-        if extremes is None:
-            return tirx.max(tirx.min(index, size - 1), 0)
-        least, most = extremes
-        condition = tirx.all(least >= 0, most < size)
+        if extremes is not None:
+            least, most = extremes
+            condition = tirx.all(least >= 0, most < size)
+        else:
+            index = tirx.max(tirx.min(index, size - 1), 0)
+            if self._guarded:
+                return index
+            condition = size > 0
         for axis in self._axes:
             condition = tirx.any(condition, axis.dom.extent <= 0)
         condition = self._analyzer.simplify(condition)

@@ -529,13 +529,16 @@ class DSOOp : public tensorflow::OpKernel {
                            const SymbolValues* symbols) const {
     const int outputs = static_cast<int>(output_dtypes_.size());
     std::vector<ffi::Tensor> tensors;
-    if (auto one = result.as<ffi::Tensor>()) {
-      tensors.push_back(*std::move(one));
-    } else if (auto several = result.as<ffi::Array<ffi::Any>>()) {
-      for (const ffi::Any& element : *several) {
-        if (auto tensor = element.as<ffi::Tensor>()) tensors.push_back(*std::move(tensor));
+    // By type index: Any::as() takes None for a reference that is null.
+    if (result.type_index() == ffi::TypeIndex::kTVMFFITensor) {
+      tensors.push_back(result.cast<ffi::Tensor>());
+    } else if (result.type_index() == ffi::TypeIndex::kTVMFFIArray) {
+      const auto array = result.cast<ffi::Array<ffi::Any>>();
+      for (const ffi::Any& element : array) {
+        if (element.type_index() != ffi::TypeIndex::kTVMFFITensor) break;
+        tensors.push_back(element.cast<ffi::Tensor>());
       }
-      if (tensors.size() != several->size()) tensors.clear();
+      if (tensors.size() != array.size()) tensors.clear();
     }
     if (static_cast<int>(tensors.size()) != outputs) {
       const std::string what = tensors.empty()
@@ -545,18 +548,56 @@ class DSOOp : public tensorflow::OpKernel {
           Name(), " returned ", what, "; expected ", outputs, outputs == 1 ? " tensor" : " tensors",
           ". If it fills outputs that are passed to it, arg_spec must have \"rets\""));
     }
-    result = nullptr;  // so that only those count that hold a tensor besides this call
+    std::vector<TensorShape> shapes(outputs);
+    std::vector<const void*> ours(outputs);  // outputs in TensorFlow's memory
     for (int i = 0; i < outputs; ++i) {
-      TF_RETURN_IF_ERROR(TakeOutput(ctx, i, tensors[i], tensors[i].use_count() == 1, device, stream,
-                                    context, symbols));
+      const ffi::Tensor& tensor = tensors[i];
+      TF_RETURN_IF_ERROR(CheckReturned(ctx, i, tensor, device, symbols, &shapes[i]));
+      const Tensor* bytes =
+          tensor.byte_offset() == 0 ? context->FindTensor(tensor.data_ptr()) : nullptr;
+      if (bytes != nullptr && bytes->NumElements() == shapes[i].num_elements() * Size(i)) {
+        ours[i] = tensor.data_ptr();
+      } else {
+        TF_RETURN_IF_ERROR(
+            CopyOutput(ctx, i, shapes[i],
+                       static_cast<const char*>(tensor.data_ptr()) + tensor.byte_offset(), stream));
+      }
+    }
+    // What somebody holds from here on, the function keeps, and may write to later.
+    result = nullptr;
+    tensors.clear();
+    for (int i = 0; i < outputs; ++i) {
+      if (ours[i] == nullptr) continue;
+      Tensor output;
+      if (const Tensor* bytes = context->TakeTensor(ours[i])) {
+        TF_RETURN_IF_ERROR(output.BitcastFrom(*bytes, ctx->expected_output_dtype(i), shapes[i]));
+        ctx->set_output(i, output);
+      } else {
+        TF_RETURN_IF_ERROR(
+            CopyOutput(ctx, i, shapes[i], static_cast<const char*>(ours[i]), stream));
+      }
     }
     return absl::OkStatus();
   }
 
-  /// Makes output `output` of `tensor`: without a copy if it is `unshared` and TensorFlow's memory.
-  absl::Status TakeOutput(OpKernelContext* ctx, int output, const ffi::Tensor& tensor,
-                          bool unshared, DLDevice device, stream_executor::Stream* stream,
-                          OpCallContext* context, const SymbolValues* symbols) const {
+  /// The size of an element of output `output` in bytes.
+  int64_t Size(int output) const { return output_dtypes_[output].bits / 8; }
+
+  absl::Status CopyOutput(OpKernelContext* ctx, int output, const TensorShape& shape,
+                          const char* data, stream_executor::Stream* stream) const {
+    Tensor* copy = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(output, shape, &copy));
+    const absl::string_view target = copy->tensor_data();
+    if (target.empty()) return absl::OkStatus();
+    Stats::Global().output_copies.fetch_add(1, std::memory_order_relaxed);
+    Stats::Global().output_copied_bytes.fetch_add(target.size(), std::memory_order_relaxed);
+    return Copy(stream, data, const_cast<char*>(target.data()), target.size());
+  }
+
+  /// Checks that `tensor` can be output `output`, and returns its shape.
+  absl::Status CheckReturned(OpKernelContext* ctx, int output, const ffi::Tensor& tensor,
+                             DLDevice device, const SymbolValues* symbols,
+                             TensorShape* result) const {
     const auto refuse = [&](const std::string& what) {
       return absl::InvalidArgumentError(
           absl::StrCat(Name(), ": the tensor returned as output ", output, " ", what));
@@ -576,8 +617,8 @@ class DSOOp : public tensorflow::OpKernel {
     }
     if (!tensor.IsContiguous()) return refuse("has gaps; expected contiguous memory");
     const absl::Span<const int64_t> dims(tensor.shape().data(), tensor.shape().size());
-    TensorShape shape;
-    TF_RETURN_IF_ERROR(MakeShape(dims, output, &shape));
+    TF_RETURN_IF_ERROR(MakeShape(dims, output, result));
+    const TensorShape& shape = *result;
     if (const TensorSpec* spec = SpecOf(output)) {
       bool fits = dims.size() == spec->dims.size();
       for (size_t i = 0; fits && i < dims.size(); ++i) {
@@ -599,25 +640,8 @@ class DSOOp : public tensorflow::OpKernel {
       }
     }
 
-    const tensorflow::DataType tf_dtype = ctx->expected_output_dtype(output);
-    Tensor bytes;
-    if (unshared && tensor.byte_offset() == 0 && shape.num_elements() > 0 &&
-        context->TakeTensor(tensor.data_ptr(), &bytes)) {
-      Tensor result;
-      if (result.BitcastFrom(bytes, tf_dtype, shape).ok()) {
-        ctx->set_output(output, result);
-        return absl::OkStatus();
-      }
-    }
-    Tensor* copy = nullptr;
-    TF_RETURN_IF_ERROR(ctx->allocate_output(output, shape, &copy));
-    const absl::string_view target = copy->tensor_data();
-    if (target.empty()) return absl::OkStatus();
-    if (tensor.data_ptr() == nullptr) return refuse("has no memory");
-    Stats::Global().output_copies.fetch_add(1, std::memory_order_relaxed);
-    Stats::Global().output_copied_bytes.fetch_add(target.size(), std::memory_order_relaxed);
-    return Copy(stream, static_cast<const char*>(tensor.data_ptr()) + tensor.byte_offset(),
-                const_cast<char*>(target.data()), target.size());
+    if (tensor.data_ptr() == nullptr && shape.num_elements() > 0) return refuse("has no memory");
+    return absl::OkStatus();
   }
 
   absl::Status CallError(OpKernelContext* ctx,

@@ -16,6 +16,7 @@ limitations under the License.
 #ifndef TENSORFLOW_TVM_CC_KERNELS_MANAGED_TENSOR_H_
 #define TENSORFLOW_TVM_CC_KERNELS_MANAGED_TENSOR_H_
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -26,16 +27,19 @@ limitations under the License.
 namespace tensorflow_tvm {
 
 /// Makes a tensor that others may hold as long as they like: of `view`'s dtype, shape, device and
-/// memory, which `owners` keep alive. Its deleter lets go of them.
-inline DLManagedTensorVersioned* NewManagedTensor(
-    const DLTensor& view, absl::InlinedVector<tensorflow::Tensor, 1> owners) {
+/// memory, which `owners` keep alive. Its deleter lets go of them, and of `token`.
+inline DLManagedTensorVersioned* NewManagedTensor(const DLTensor& view,
+                                                  absl::InlinedVector<tensorflow::Tensor, 1> owners,
+                                                  std::shared_ptr<void> token = nullptr) {
   struct Holder {
     DLManagedTensorVersioned managed = {};
     std::vector<int64_t> dims_and_strides;
     absl::InlinedVector<tensorflow::Tensor, 1> owners;
+    std::shared_ptr<void> token;
   };
   auto* holder = new Holder();
   holder->owners = std::move(owners);
+  holder->token = std::move(token);
   const int rank = view.ndim;
   holder->dims_and_strides.resize(2 * rank);
   int64_t* dims = holder->dims_and_strides.data();

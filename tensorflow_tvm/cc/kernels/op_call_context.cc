@@ -88,21 +88,32 @@ absl::Status OpCallContext::AllocateTensor(const DLTensor& prototype,
   TF_RETURN_IF_ERROR(ctx_->allocate_temp(tensorflow::DT_UINT8, TensorShape({size}), &bytes, where));
   DLTensor view = prototype;
   view.data = bytes.data();
-  *out = NewManagedTensor(view, {bytes});
+  auto holders = std::make_shared<char>();
   std::lock_guard<std::mutex> lock(mutex_);
-  allocated_.push_back(std::move(bytes));
+  allocated_.push_back({bytes, holders});
+  *out = NewManagedTensor(view, {std::move(bytes)}, std::move(holders));
   return absl::OkStatus();
 }
 
-bool OpCallContext::TakeTensor(const void* data, Tensor* bytes) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  for (Tensor& tensor : allocated_) {
-    if (tensor.data() != data || data == nullptr) continue;
-    *bytes = std::move(tensor);
-    tensor = Tensor();
-    return true;
+OpCallContext::Allocated* OpCallContext::Find(const void* data) {
+  for (Allocated& tensor : allocated_) {
+    if (data != nullptr && tensor.bytes.data() == data) return &tensor;
   }
-  return false;
+  return nullptr;
+}
+
+const Tensor* OpCallContext::FindTensor(const void* data) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const Allocated* tensor = Find(data);
+  return tensor == nullptr ? nullptr : &tensor->bytes;
+}
+
+const Tensor* OpCallContext::TakeTensor(const void* data) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Allocated* tensor = Find(data);
+  if (tensor == nullptr || tensor->taken || !tensor->holders.expired()) return nullptr;
+  tensor->taken = true;
+  return &tensor->bytes;
 }
 
 }  // namespace tensorflow_tvm

@@ -17,7 +17,9 @@ limitations under the License.
 #define TENSORFLOW_TVM_CC_KERNELS_OP_CALL_CONTEXT_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -40,15 +42,26 @@ class OpCallContext final : public CallContext {
   void* AllocateDeviceWorkspace(uint64_t bytes) override;
   absl::Status AllocateTensor(const DLTensor& prototype, DLManagedTensorVersioned** out) override;
 
-  /// The bytes of the tensor that AllocateTensor made at `data`, once; false if there is none.
-  bool TakeTensor(const void* data, tensorflow::Tensor* bytes);
+  /// The bytes of the tensor that AllocateTensor made at `data`; null if there is none.
+  const tensorflow::Tensor* FindTensor(const void* data);
+
+  /// The same, but only once, and only if nobody holds the tensor any more.
+  const tensorflow::Tensor* TakeTensor(const void* data);
 
  private:
   tensorflow::OpKernelContext* const ctx_;
   const DLDevice device_;
   std::mutex mutex_;
   std::vector<tensorflow::Tensor> workspaces_;  // guarded by mutex_
-  std::vector<tensorflow::Tensor> allocated_;   // guarded by mutex_
+
+  struct Allocated {
+    tensorflow::Tensor bytes;
+    std::weak_ptr<void> holders;
+    bool taken = false;
+  };
+  /// With mutex_ held.
+  Allocated* Find(const void* data);
+  std::deque<Allocated> allocated_;  // guarded by mutex_; elements stay where they are
 };
 
 }  // namespace tensorflow_tvm

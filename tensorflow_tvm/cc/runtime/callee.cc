@@ -22,6 +22,7 @@ limitations under the License.
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "tvm/ffi/container/array.h"
@@ -188,6 +189,17 @@ absl::StatusOr<std::vector<Callee::Argument>> Callee::Arguments(int inputs, int 
                        outputs, " outputs; expected \"args\" or \"args.<index>\", \"rets\" or ",
                        "\"rets.<index>\", \"attrs.<name>\""));
     }
+  }
+  // An output that is passed to nobody would be memory that nobody has written to.
+  std::vector<int> passed(outputs);
+  for (const Argument& argument : arguments) {
+    if (argument.kind == Argument::Kind::kOutput) ++passed[argument.index];
+  }
+  const bool once = std::all_of(passed.begin(), passed.end(), [](int count) { return count == 1; });
+  if (!once && !returns_outputs()) {
+    return absl::InvalidArgumentError(absl::StrCat("arg_spec must have each of the ", outputs,
+                                                   " outputs once, or none, given [",
+                                                   absl::StrJoin(*arg_spec, ", "), "]"));
   }
   return arguments;
 }

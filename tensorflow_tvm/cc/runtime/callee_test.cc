@@ -17,6 +17,10 @@ limitations under the License.
 
 #include "absl/log/check.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tvm/ffi/container/array.h"
+#include "tvm/ffi/string.h"
 
 namespace tensorflow_tvm {
 namespace {
@@ -29,6 +33,11 @@ void TestDefaults() {
   CHECK_EQ(callee->library_name, "library");
   CHECK_EQ(callee->memory_align, 64);
   CHECK(callee->output_shapes.empty());
+  CHECK(!callee->signature.has_value());
+  CHECK(!callee->arg_spec.has_value());
+  CHECK(callee->attrs.empty());
+  CHECK(!callee->returns_outputs());
+  CHECK(!callee->owned_tensors);
 }
 
 void TestAllKeys() {
@@ -39,6 +48,96 @@ void TestAllKeys() {
   CHECK_EQ(callee->library_name, "a \"b\".so");
   CHECK_EQ(callee->memory_align, 256);
   CHECK((callee->output_shapes == std::vector<std::vector<int64_t>>{{2, 3}, {}}));
+}
+
+Callee ParseWith(const std::string& keys) {
+  absl::StatusOr<Callee> callee =
+      Callee::Parse(absl::StrCat(R"({"digest": "d", "function": "f", )", keys, "}"));
+  CHECK_OK(callee);
+  return *std::move(callee);
+}
+
+void TestAttrs() {
+  // Brackets in strings are not counted.
+  const Callee callee = ParseWith(
+      R"("attrs": {"s": "[[[[[[[[[[\"{{{{{{{{{{\\", "i": 3, "f": 2.0, "b": true, "l": [1, 2]})");
+  CHECK_EQ(callee.attrs.size(), 5u);
+  for (const auto& [name, value] : callee.attrs) {
+    if (name == "s") CHECK_EQ(value.cast<std::string>(), "[[[[[[[[[[\"{{{{{{{{{{\\");
+    if (name == "i") CHECK_EQ(value.cast<int64_t>(), 3);
+    if (name == "f") CHECK_EQ(value.type_index(), kTVMFFIFloat);
+    if (name == "b") CHECK_EQ(value.type_index(), kTVMFFIBool);
+    if (name == "l") CHECK_EQ(value.cast<tvm::ffi::Array<int64_t>>().size(), 2u);
+  }
+}
+
+/// The arguments as text: "a0" an input, "r0" an output, "k:x" an attr.
+std::string ArgumentsOf(const std::string& keys, int inputs, int outputs) {
+  const Callee callee = ParseWith(keys);
+  absl::StatusOr<std::vector<Callee::Argument>> arguments = callee.Arguments(inputs, outputs);
+  if (!arguments.ok()) return std::string(arguments.status().message());
+  std::vector<std::string> parts;
+  for (const Callee::Argument& argument : *arguments) {
+    if (argument.kind == Callee::Argument::Kind::kAttr) {
+      parts.push_back("k:" + callee.attrs[argument.index].first);
+    } else {
+      parts.push_back(absl::StrCat(argument.kind == Callee::Argument::Kind::kInput ? "a" : "r",
+                                   argument.index));
+    }
+  }
+  return absl::StrJoin(parts, " ");
+}
+
+void TestArguments() {
+  const std::string attrs = R"("attrs": {"k": 1, "l": 2}, )";
+  CHECK_EQ(ArgumentsOf(R"("memory_align": 64)", 2, 2), "a0 a1 r0 r1");
+  CHECK_EQ(ArgumentsOf(attrs + R"("arg_spec": ["attrs.l", "args", "attrs.k", "rets"])", 1, 2),
+           "k:l a0 k:k r0 r1");
+  CHECK_EQ(ArgumentsOf(R"("arg_spec": ["rets.1", "args.1", "rets.0", "args.0"])", 2, 2),
+           "r1 a1 r0 a0");
+  CHECK_EQ(ArgumentsOf(R"("arg_spec": ["args"])", 2, 1), "a0 a1");
+  CHECK_EQ(ArgumentsOf(R"("arg_spec": ["attrs.k", "args"])", 1, 1), "attr 'k' is missing");
+  for (const char* entry : {"args.2", "args.-1", "args.x", "args.", "rets.1", "other", "",
+                            "args.99999999999999999999"}) {
+    const std::string message =
+        ArgumentsOf(absl::StrCat("\"arg_spec\": [\"rets\", \"", entry, "\"]"), 2, 1);
+    CHECK(absl::StrContains(message, "the op has 2 inputs and 1 outputs")) << entry << message;
+  }
+}
+
+void TestReturnsOutputs() {
+  CHECK(ParseWith(R"("arg_spec": ["args"])").returns_outputs());
+  CHECK(ParseWith(R"("arg_spec": [])").returns_outputs());
+  CHECK(ParseWith(R"("arg_spec": ["attrs.rets"], "attrs": {"rets": 1})").returns_outputs());
+  CHECK(!ParseWith(R"("arg_spec": ["args", "rets"])").returns_outputs());
+  CHECK(!ParseWith(R"("arg_spec": ["rets.0", "args"])").returns_outputs());
+}
+
+void TestCheckTensors() {
+  constexpr DLDataType kFloat = {kDLFloat, 32, 1};
+  constexpr DLDataType kInt = {kDLInt, 32, 1};
+  CHECK_OK(ParseWith(R"("memory_align": 64)").CheckTensors({kInt}, {}));
+  const Callee callee =
+      ParseWith(R"json("signature": "(x: float32[n], z: any[n]) -> (y: int32[n])")json");
+  CHECK_EQ(callee.signature->inputs().size(), 2u);
+  CHECK_OK(callee.CheckTensors({kFloat, kInt}, {kInt}));
+  CHECK_OK(callee.CheckTensors({kFloat, kFloat}, {kInt}));
+  struct {
+    std::vector<DLDataType> inputs;
+    std::vector<DLDataType> outputs;
+    const char* expected;
+  } const cases[] = {
+      {{kFloat}, {kInt}, "expected 2 inputs, given 1; its signature is (x: float32[n], z"},
+      {{kFloat, kInt, kInt}, {kInt}, "expected 2 inputs, given 3"},
+      {{kFloat, kInt}, {}, "expected 1 outputs, given 0"},
+      {{kInt, kInt}, {kInt}, "input 'x' has dtype int32, expected float32"},
+      {{kFloat, kInt}, {kFloat}, "output 'y' has dtype float32, expected int32"},
+  };
+  for (const auto& test : cases) {
+    absl::Status status = callee.CheckTensors(test.inputs, test.outputs);
+    CHECK(absl::IsInvalidArgument(status));
+    CHECK(absl::StrContains(status.message(), test.expected)) << status;
+  }
 }
 
 void TestSmallAlignmentIsRaised() {
@@ -63,6 +162,12 @@ void TestErrors() {
       {R"({"digest": "d", "function": "f", "memory_align": 3})", "power of two"},
       {R"({"digest": "d", "function": "f", "memory_align": -64})", "power of two"},
       {R"({"digest": "d", "function": "f", "memory_align": 4294967296})", "power of two"},
+      {R"({"digest": "d", "function": "f", "attrs": [1]})", "cannot be read"},
+      {R"({"digest": "d", "function": "f", "attrs": {"k": [[[[[[[[1]]]]]]]]}})", "nested too"},
+      {R"({"digest": "d", "function": "f", "arg_spec": "args"})", "cannot be read"},
+      {R"({"digest": "d", "function": "f", "arg_spec": [1]})", "cannot be read"},
+      {R"json({"digest": "d", "function": "f", "signature": "(x) -> ()"})json", "at character 3"},
+      {R"({"digest": "d", "function": "f", "signature": 3})", "cannot be read"},
       {R"({"from_the_future": 1})", "unknown key 'from_the_future'"},
   };
   for (const auto& test : cases) {
@@ -79,6 +184,10 @@ int main() {
   using namespace tensorflow_tvm;  // NOLINT: a test's main
   TestDefaults();
   TestAllKeys();
+  TestAttrs();
+  TestArguments();
+  TestReturnsOutputs();
+  TestCheckTensors();
   TestSmallAlignmentIsRaised();
   TestErrors();
   return 0;

@@ -33,6 +33,7 @@ using Op = Dimension::Step::Op;
 // The same as in signature.py: they bound what a dimension may cost, and the parser's recursion.
 constexpr int kMostOperators = 200;
 constexpr int kDeepestNesting = 32;
+constexpr size_t kMostCharacters = 1 << 16;
 
 bool IsNameStart(char c) { return absl::ascii_isalpha(c) || c == '_'; }
 bool IsNameCharacter(char c) { return absl::ascii_isalnum(c) || c == '_'; }
@@ -323,7 +324,7 @@ class SignatureParser {
       return CountOperator() && Take("(") && Nested([this, op] {
                if (!ParseSum() || !Sees(",")) return Fail("expected ',' and a second value");
                while (!TakeIf(")")) {
-                 if (!Take(",") || !ParseSum() || !Emit(op)) return false;
+                 if (!Take(",") || !ParseSum() || !CountOperator() || !Emit(op)) return false;
                }
                return true;
              });
@@ -388,6 +389,11 @@ class SignatureParser {
 };
 
 absl::StatusOr<Signature> Signature::Parse(absl::string_view text) {
+  if (text.size() > kMostCharacters) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot parse signature: it has ", text.size(),
+                                                   " characters; at most ", kMostCharacters,
+                                                   " are allowed"));
+  }
   return SignatureParser(text).ParseSignature();
 }
 
