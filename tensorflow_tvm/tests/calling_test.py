@@ -258,12 +258,7 @@ def test_wrong_dtypes(run, compiled, dtypes):
     ],
     ids=["floats", "tuple", "scalars", "ints", "f32", "f64", "i64", "f16", "range"],
 )
-def test_values_are_converted(request, with_asserts, wrap, x):
-    if wrap is not tf.function and request.node.callspec.id.split("-")[0] in (
-        *("ints", "f64", "i64", "f16", "range"),
-    ):
-        reason = "eager calls take the dtype of the value, not the signature's"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_values_are_converted(with_asserts, wrap, x):
     pool = with_asserts.func("pool", signature=_POOL)
     np.testing.assert_array_equal(wrap(lambda: pool(x))(), [3.0])
 
@@ -612,16 +607,6 @@ def _to_text(array):
         ("list[float]", [float("inf"), float("nan"), 3.0]),
         ("list[float]", np.float32([0.1, 0.2])),
         ("list[bool]", [True, False, np.bool_(True)]),
-        *(
-            pytest.param(
-                kind,
-                value,
-                marks=pytest.mark.xfail(
-                    strict=True, reason="tvm-ffi reads no subnormal numbers from JSON"
-                ),
-            )
-            for kind, value in (("float", 5e-324), ("list[float]", [1.0, 2.0**-1060]))
-        ),
     ],
 )
 def test_attrs(run, cc, kind, value):
@@ -711,11 +696,19 @@ def test_attrs_that_are_missing_or_unknown(run, cc):
         run(lambda x: one(x, k=2), np.float32([1]))
 
 
-@pytest.mark.parametrize("name", ["name", "self", "inputs"])
-def test_names_of_attrs(request, cc, name):
-    if name != "inputs":
-        reason = "Function.__call__ has a parameter of that name"
-        request.applymarker(pytest.mark.xfail(strict=True, raises=TypeError, reason=reason))
+@pytest.mark.parametrize("value", [5e-324, -(2.0**-1060)])
+def test_subnormal_attrs_are_refused(run, cc, value):
+    with pytest.raises(ValueError, match="'k' is .*, a subnormal number; the smallest"):
+        run(lambda: _echo(cc, "float")(k=value))
+
+
+def test_attr_called_name_is_refused(cc):
+    with pytest.raises(ValueError, match="attr cannot be called 'name', which names the op"):
+        cc.func("echo_str", signature="(name: str) -> (y: uint8[?])", arg_spec=["attrs.name"])
+
+
+@pytest.mark.parametrize("name", ["self", "inputs"])
+def test_names_of_attrs(cc, name):
     echo = cc.func(
         "echo_str", signature=f"({name}: str) -> (y: uint8[?])", arg_spec=[f"attrs.{name}"]
     )
@@ -820,18 +813,8 @@ _AB = "(a: float32[n], b: float32[n], k: float) -> (y: float32[n])"
         (["args", "rets", "attrs."], ValueError, "expected"),
         (["args.-1", "rets"], ValueError, "expected"),
         (["args", "rets", "attrs.k.l"], ValueError, "expected"),
-        pytest.param(
-            ["args", "rets.1", "attrs.k"],
-            ValueError,
-            "does not fit the signature",
-            marks=pytest.mark.xfail(strict=True, reason="outputs are not compared"),
-        ),
-        pytest.param(
-            ["args", "rets", "rets.0", "attrs.k"],
-            ValueError,
-            "does not fit the signature",
-            marks=pytest.mark.xfail(strict=True, reason="outputs are not compared"),
-        ),
+        (["args", "rets.1", "attrs.k"], ValueError, "does not fit the signature"),
+        (["args", "rets", "rets.0", "attrs.k"], ValueError, "does not fit the signature"),
     ],
 )
 def test_wrong_arg_specs(cc, arg_spec, error, why):
@@ -845,7 +828,6 @@ def test_arg_specs_with_more_tensors_than_there_are(run, cc, arg_spec):
         run(cc.func("a_b_y_k", arg_spec=arg_spec), *np.ones([2, 2], np.float32))
 
 
-@pytest.mark.xfail(strict=True, reason="an output that is passed to nobody is not initialised")
 @pytest.mark.parametrize("signature", [None, "(x: float32[n]) -> (y: float32[n], z: float32[n])"])
 def test_every_output_is_passed(cc, signature):
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
@@ -980,7 +962,6 @@ def test_tensor_that_the_function_keeps(cc):
         np.testing.assert_array_equal(result, [i, i + 0.5])
 
 
-@pytest.mark.xfail(strict=True, reason="only its reference count says that a tensor is shared")
 def test_view_of_a_tensor_that_the_function_keeps(cc):
     view = _returning(cc, "view_of_kept")
     results = [view(tf.constant([float(i), i + 0.5])) for i in range(4)]
@@ -1069,7 +1050,6 @@ def test_wrong_results(run, cc, name, signature, why):
         run(_returning(cc, name, signature), np.float32([1, 2, 3]))
 
 
-@pytest.mark.xfail(strict=True, reason="None is taken for an array, or a tensor, that is not there")
 @pytest.mark.parametrize(
     ("name", "signature"),
     [

@@ -452,16 +452,11 @@ _LARGE = {
 @pytest.mark.parametrize("count", [1_000, 10_000, 100_000])
 def test_large_dimensions_are_refused(what, count):
     text = f"(x: any[n]) -> (y: any[{_LARGE[what](count)}])"
-    if what == "digits" and count > 4300:
-        with pytest.raises(ValueError):
-            Signature.parse(text)
-    else:
-        with pytest.raises(ValueError, match="at character"):
-            Signature.parse(text)
+    with pytest.raises(ValueError, match="at character|at most 65536 are allowed"):
+        Signature.parse(text)
     assert not _parses_in_cc(text)
 
 
-@pytest.mark.xfail(strict=True, reason="int() refuses so many digits before the parser does")
 def test_error_points_at_very_long_integers():
     with pytest.raises(ValueError, match="at character 9: an integer that does not fit"):
         Signature.parse(f"(x: any[{'9' * 5000}]) -> ()")
@@ -540,15 +535,10 @@ def test_a_megabyte_that_is_no_signature(text):
     [
         " ",
         "\t\n\r\f\v",
-        *(
-            pytest.param(
-                space,
-                marks=pytest.mark.xfail(
-                    strict=True, reason="Python takes for a space what C++ does not"
-                ),
-            )
-            for space in ("\u00a0", "\u2003", "\x1c", "\x85")
-        ),
+        "\u00a0",
+        "\u2003",
+        "\x1c",
+        "\x85",
     ],
 )
 def test_what_is_a_space(space):
@@ -655,13 +645,11 @@ def test_json_that_is_no_signature(text):
         Signature.from_json(text)
 
 
-@pytest.mark.xfail(strict=True, raises=RecursionError, reason="json.loads recurses")
 def test_json_nested_deep():
     with pytest.raises(ValueError):
         Signature.from_json("[" * 100_000)
 
 
-@pytest.mark.xfail(strict=True, reason="a string is taken for a list of its characters")
 def test_json_shape_that_is_a_string():
     with pytest.raises(ValueError):
         Signature.from_json(
