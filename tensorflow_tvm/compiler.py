@@ -20,6 +20,7 @@ import contextlib
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -116,10 +117,20 @@ def _compile(
     with tempfile.TemporaryDirectory(prefix="tensorflow_tvm-") as folder, _progress(what, target):
         path = Path(folder) / "library.so"
         with explain_failure(where):
+            _check_linker()
             executable = tvm.compile(module, target=target)
             addon = _compile_metadata(signatures, Path(folder))
             executable.export_library(str(path), addons=[addon])
         return path.read_bytes()
+
+
+def _check_linker() -> None:
+    compiler = cc.get_cc()
+    if not compiler or shutil.which(compiler) is None:
+        raise ValueError(
+            f"a C++ compiler is needed to link, and {compiler or 'g++'} is not found on PATH; "
+            "install g++, or name one by the environment variable CXX"
+        )
 
 
 def _compile_metadata(signatures: Mapping[str, Signature], folder: Path) -> str:
@@ -147,8 +158,6 @@ def explain_failure(what: str) -> Iterator[None]:
 def _explain(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         return f"the C compiler failed: {error.stderr}"
-    if isinstance(error, FileNotFoundError) or "g++" in str(error) and "No such file" in str(error):
-        return f"{error}. A C++ compiler is needed to link: install g++, or set CXX."
     message = re.split(r"\n(?:Traceback|Stack trace|\[bt\])", str(error))[0].strip()
     lines = message.splitlines()
     if len(lines) > 12:
@@ -159,12 +168,12 @@ def _explain(error: Exception) -> str:
 
 def _source_line(error: Exception) -> str:
     """Return where in the user's program an error came from, if that can be told."""
-    own = str(Path(__file__).parent)
-    packages = tuple(str(Path(module.__file__).parent) for module in (tvm, tvm_ffi))
+    packages = [Path(file).parent for file in (__file__, tvm.__file__, tvm_ffi.__file__)]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.startswith((own, *packages, "<", "python/", "/project")):
-            continue
-        if "contextlib" in frame.filename:
+        path = Path(frame.filename)
+        if not path.is_file() or path == Path(contextlib.__file__):
+            continue  # TVM's own frames name files of the machine that built it
+        if any(path.is_relative_to(package) for package in packages):
             continue
         return f" ({frame.filename}, line {frame.lineno}: {frame.line})"
     return ""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -104,7 +105,10 @@ class Op:
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
-        self._name = self.__name__ if self.__name__.isidentifier() else "op"
+        # In a library names are ASCII; a lambda has none.
+        self._name = re.sub(r"\W", "_", self.__name__, flags=re.ASCII).strip("_") or "op"
+        if self._name[0].isdigit():
+            self._name = f"op_{self._name}"
         self._target = target
         self._stateful = stateful
         self._parameters = inspect.signature(function)
@@ -278,6 +282,8 @@ class Op:
             )
         if isinstance(value, (list, tuple)):
             return (type(value), *(self._key_of(name, element) for element in value))
+        if isinstance(value, float):
+            return float, value.hex()  # 0.0 == -0.0
         try:
             hash(value)
         except TypeError:

@@ -24,7 +24,7 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import s_tir, te, tirx
-from tvm_ffi.structural import structural_walk
+from tvm_ffi.structural import structural_equal, structural_visit, structural_walk
 
 from tensorflow_tvm.dimensions import fold
 from tensorflow_tvm.schedules import mark_scheduled
@@ -70,7 +70,7 @@ def collect(obj: Any, name: str | None = None) -> dict[str, tirx.PrimFunc]:
             functions = {name: _one(name, obj)}
     else:
         function = _one(name, obj)
-        functions = {name or _name_of(function) or "main": function}
+        functions = {_name_of(function) or "main" if name is None else name: function}
     if not functions:
         raise ValueError(f"There is no function to compile. Expected {_EXPECTED}.")
     for key in functions:
@@ -112,7 +112,15 @@ def _of_module(obj: tvm.IRModule | s_tir.Schedule) -> dict[str, tirx.PrimFunc]:
             )
         if isinstance(obj, s_tir.Schedule):
             function = mark_scheduled(function)
-        functions[_name_of(function) or variable.name_hint] = function
+        name = _name_of(function) or variable.name_hint
+        if name == "main":  # as TE calls every function
+            name = variable.name_hint
+        if name in functions:
+            raise ValueError(
+                f"Two functions of the module are called '{name}'; give them different names by "
+                "with_attr('global_symbol', …)."
+            )
+        functions[name] = function
     return functions
 
 
@@ -127,8 +135,14 @@ def from_tensors(tensors: list[te.Tensor] | tuple[te.Tensor, ...]) -> tirx.PrimF
     Its inputs are the placeholders among `tensors`, in their order, and then those that the
     computation finds.
     """
-    inputs = [tensor for tensor in tensors if _is_placeholder(tensor)]
-    outputs = [tensor for tensor in tensors if not _is_placeholder(tensor)]
+    inputs: list[te.Tensor] = []
+    outputs: list[te.Tensor] = []
+    for tensor in tensors:
+        if not _is_placeholder(tensor):
+            # An output has memory of its own.
+            outputs.append(_copy(tensor) if _has(outputs, tensor) else tensor)
+        elif not _has(inputs, tensor):
+            inputs.append(tensor)
     if not outputs:
         raise ValueError(
             "All of the TE tensors are placeholders; expected at least one that is computed."
@@ -137,11 +151,11 @@ def from_tensors(tensors: list[te.Tensor] | tuple[te.Tensor, ...]) -> tirx.PrimF
     stack = list(reversed(outputs))
     while stack:
         tensor = stack.pop()
-        if any(tensor.same_as(other) for other in seen):
+        if _has(seen, tensor):
             continue
         seen.append(tensor)
         if _is_placeholder(tensor):
-            if not any(tensor.same_as(other) for other in inputs):
+            if not _has(inputs, tensor):
                 inputs.append(tensor)
         else:
             stack.extend(reversed(list(tensor.op.input_tensors)))
@@ -208,11 +222,20 @@ def check_results(results: Any, inputs: list[te.Tensor]) -> list[te.Tensor]:
     for tensor in tensors:
         if not isinstance(tensor, te.Tensor):
             raise TypeError(f"it must return TE tensors, returned {tensor!r} among them")
-        if any(tensor.same_as(other) for other in (*inputs, *outputs)):
+        if _has((*inputs, *outputs), tensor):
             # An output has memory of its own.
-            tensor = te.compute(tensor.shape, tensor, name=f"{tensor.op.name}_copy")
+            tensor = _copy(tensor)
         outputs.append(tensor)
     return outputs
+
+
+def _has(tensors: Sequence[te.Tensor], tensor: te.Tensor) -> bool:
+    return any(tensor.same_as(other) for other in tensors)
+
+
+def _copy(tensor: te.Tensor) -> te.Tensor:
+    read = (lambda *index: tensor(*index)) if tensor.shape else (lambda: tensor())
+    return te.compute(tensor.shape, read, name=f"{tensor.op.name}_copy")
 
 
 def _is_placeholder(tensor: te.Tensor) -> bool:
@@ -252,6 +275,12 @@ def signature_of(function: tirx.PrimFunc) -> Signature:
         (outputs if is_output else arguments).append(argument)
     if not outputs:
         raise ValueError("it writes none of its arguments; an op needs an output")
+    for tensor in written:
+        if _is_updated(function, tensor):
+            raise ValueError(
+                f"it changes '{names.of(tensor)}' in place, and an op must leave its inputs as "
+                "they are; let it read one tensor and write another"
+            )
     return Signature((*arguments, *outputs))
 
 
@@ -279,6 +308,32 @@ def _outputs(function: tirx.PrimFunc) -> list[tirx.Var]:
     return outputs or (tensors[-1:] if calls else [])
 
 
+def _is_updated(function: tirx.PrimFunc, tensor: tirx.Var) -> bool:
+    """Whether an element of `tensor` is first read and then written, as in a[i] = a[i] + 1."""
+    written: list[bool] = []
+    updated: list[bool] = []
+
+    def see_block(block: s_tir.SBlock, visitor: Any) -> None:
+        for part in (block.init, block.body):
+            if part is not None:
+                visitor.visit(part)
+
+    def see_store(store: tirx.BufferStore, visitor: Any) -> None:
+        visitor.default_visit(store)
+        if not store.buffer.same_as(tensor):
+            return
+
+        def see_load(load: tvm.ir.TensorLoad) -> None:
+            if load.source.same_as(tensor) and structural_equal(load.indices, store.indices):
+                updated.append(not written)
+
+        structural_walk(store.value, [(tvm.ir.TensorLoad, see_load)])
+        written.append(True)
+
+    structural_visit(function.body, [(s_tir.SBlock, see_block), (tirx.BufferStore, see_store)])
+    return any(updated)
+
+
 def _is_tensor(parameter: tirx.Var) -> bool:
     return isinstance(parameter.ty, tirx.BufferType)
 
@@ -304,7 +359,7 @@ class _Names:
         for known, name in self._names:
             if known.same_as(variable):
                 return name
-        base = re.sub(r"\W", "_", variable.name)
+        base = re.sub(r"\W", "_", variable.name, flags=re.ASCII)
         if _NAME.fullmatch(base) is None or base in ("min", "max"):
             base = f"_{base}"
         taken = {name for _, name in self._names}
