@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -73,7 +74,9 @@ def check_reads(function: tirx.PrimFunc) -> CheckedFunction:
         function.body,
         [
             (s_tir.SBlock, checker.block),
+            (s_tir.SBlockRealize, checker.realize),
             (tirx.For, checker.loop),
+            (tirx.IfThenElse, checker.branch),
             (ir.TensorLoad, checker.load),
             (ir.Call, checker.call),
             (prim.Select, checker.select),
@@ -100,6 +103,32 @@ class _Checker:
     def loop(self, loop: tirx.For, mutator: Any) -> Any:
         self._analyzer.bind(loop.loop_var, ir.Range.from_min_extent(loop.min, loop.extent))
         return mutator.default_mutate(loop)
+
+    def realize(self, realize: s_tir.SBlockRealize, mutator: Any) -> Any:
+        if isinstance(realize.predicate, tirx.IntImm):
+            return mutator.default_mutate(realize)
+        # It speaks of the loops, and the block of its own axes.
+        self._guarded += 1
+        with contextlib.ExitStack() as scopes:
+            scopes.enter_context(self._analyzer.constraint_scope(realize.predicate))
+            for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
+                scopes.enter_context(self._analyzer.constraint_scope(axis.var == value))
+            result = mutator.default_mutate(realize)
+        self._guarded -= 1
+        return result
+
+    def branch(self, branch: tirx.IfThenElse, mutator: Any) -> Any:
+        condition = mutator.mutate(branch.condition)
+        self._guarded += 1
+        with self._analyzer.constraint_scope(branch.condition):
+            then = mutator.mutate(branch.then_case)
+        otherwise = branch.else_case
+        if otherwise is not None:
+            negated = self._analyzer.simplify(tirx.Not(branch.condition))
+            with self._analyzer.constraint_scope(negated):
+                otherwise = mutator.mutate(otherwise)
+        self._guarded -= 1
+        return tirx.IfThenElse(condition, then, otherwise)
 
     def call(self, call: ir.Call, mutator: Any) -> Any:
         if getattr(call.op, "name", "").endswith(".if_then_else") and len(call.args) == 3:

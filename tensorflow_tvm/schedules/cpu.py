@@ -20,7 +20,7 @@ from typing import Any
 
 import tvm
 from tvm import s_tir, sym, tirx
-from tvm.s_tir.schedule import Schedule, ScheduleError
+from tvm.s_tir.schedule import LoopRV, SBlockRV, Schedule, ScheduleError
 from tvm_ffi.structural import structural_mutate, structural_walk
 
 # Below so many iterations a loop is done before another thread has heard of it.
@@ -65,16 +65,36 @@ def _schedule_block(schedule: Schedule, name: str, most_lanes: int) -> None:
         return
     spatial = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type == 0]
     reduce = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type == 2]
-    if len(spatial) + len(reduce) != len(loops) or not spatial:
+    if len(spatial) + len(reduce) != len(loops):
         return
+    if spatial:
+        _order_loops(
+            schedule, block, spatial, reduce, axes[loops.index(spatial[-1])].var, most_lanes
+        )
+    if reduce:
+        # Last, since what it leaves is no reduction to the other steps. Without it, a reduction
+        # over nothing would not even get its initial value.
+        schedule.decompose_reduction(block, reduce[0])
+
+
+def _order_loops(
+    schedule: Schedule,
+    block: SBlockRV,
+    spatial: list[LoopRV],
+    reduce: list[LoopRV],
+    last_axis: tirx.Var,
+    most_lanes: int,
+) -> None:
     iterations = 1
-    for loop in loops:
+    for loop in (*spatial, *reduce):
         extent = schedule.get(loop).extent
         iterations *= extent.value if isinstance(extent, tirx.IntImm) else _LEAST_PARALLEL
     *outer, last = spatial
-    side_by_side = not reduce or _is_contiguous(schedule.get(block), axes[loops.index(last)].var)
+    side_by_side = not reduce or _is_contiguous(schedule.get(block), last_axis)
     if side_by_side:
-        lanes = _lanes(schedule.get(last).extent, most_lanes)
+        lanes = _lanes(
+            schedule.get(last).extent, 1 if _is_emulated(schedule, block) else most_lanes
+        )
         if lanes > 1:
             rest, last = schedule.split(last, [None, lanes])
             outer.append(rest)
@@ -87,9 +107,6 @@ def _schedule_block(schedule: Schedule, name: str, most_lanes: int) -> None:
         outer.append(last)
     if outer and iterations >= _LEAST_PARALLEL:
         schedule.parallel(schedule.fuse(*outer) if len(outer) > 1 else outer[0])
-    if side_by_side and reduce:
-        # Last, since what it leaves is no reduction to the other steps.
-        schedule.decompose_reduction(block, reduce[0])
 
 
 def _serial_where_small(function: tirx.PrimFunc) -> tirx.PrimFunc:
@@ -110,6 +127,17 @@ def _serial_where_small(function: tirx.PrimFunc) -> tirx.PrimFunc:
     body = structural_mutate(function.body, [(tirx.For, see)])
     module = tvm.IRModule({"main": function.with_body(body)})
     return tirx.transform.ConvertSSA()(module)["main"]
+
+
+def _is_emulated(schedule: Schedule, block: SBlockRV) -> bool:
+    """Whether a block has numbers that processors lack: TVM cannot make vectors of all of those."""
+    found: list[bool] = []
+
+    def see(store: tirx.BufferStore) -> None:
+        found.append(str(store.buffer.dtype).startswith(("bfloat16", "float8")))
+
+    structural_walk(schedule.get(block), [(tirx.BufferStore, see)])
+    return any(found)
 
 
 def _lanes(extent: tirx.Expr, most: int) -> int:
