@@ -125,7 +125,8 @@ def _messages(page: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def texts():
     """The texts in the op library and in the Python package."""
-    sources = Path(tftvm.__file__).parent.glob("*.py")
+    package = Path(tftvm.__file__).parent
+    sources = [*package.glob("*.py"), *package.glob("schedules/*.py")]
     python = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     python = re.sub(r'"\s*\n\s*f?"', "", python)  # string literals side by side
     library = Path(tftvm.sysconfig.get_lib_path()).read_bytes().decode("utf-8", errors="replace")

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +150,14 @@ def test_at_least_150_operators_are_swept():
     names = [case.name for case, dtype in _SWEPT if dtype == case.dtypes[0]]
     assert len(set(names)) == len(names) >= swept
     assert 0 < broken <= len(topi_cases.BROKEN)
+
+
+def test_the_readme_says_how_many_operators_are_swept():
+    readme = Path(__file__).absolute().parents[2] / "README.md"
+    swept, broken = topi_cases.count()
+    text = " ".join(readme.read_text(encoding="utf-8").split())
+    assert f"{swept} operators of `tvm.topi`" in text
+    assert f"{broken} cannot be built by TVM itself" in text
 
 
 def test_no_public_operator_is_missing():
