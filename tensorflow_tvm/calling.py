@@ -145,7 +145,13 @@ def resolve(
         _check(given, spec, context)
         if _expanded(spec, given) == _expanded(_DEFAULT_ORDER, given):
             spec = _DEFAULT_ORDER
-    return Convention(given, spec, metadata.owned_tensors)
+    convention = Convention(given, spec, metadata.owned_tensors)
+    if "name" in convention.attrs:
+        raise ValueError(
+            f"{context}: an attr cannot be called 'name', which names the op. Call it something "
+            f"else in signature= or arg_spec=, given {given or list(spec)}."
+        )
+    return convention
 
 
 def _parse_signature(signature: Signature | str | None, context: str) -> Signature | None:
@@ -217,11 +223,6 @@ def _check(signature: Signature, spec: Sequence[str], context: str) -> None:
         raise ValueError(
             f"{context}: arg_spec {list(spec)} does not fit the signature {signature}; the "
             f"function takes {', '.join(expected)}, outputs only if it fills them in."
-        )
-    if any(attr.name == "name" for attr in signature.attrs):
-        raise ValueError(
-            f"{context}: an attr cannot be called 'name', which names the op. Call it something "
-            f"else in signature=, given {signature}."
         )
     if not signature.outputs:
         raise ValueError(f"{context} has no outputs: {signature}. An op needs at least one.")

@@ -82,7 +82,8 @@ def compile_library(
     for key, function in functions.items():
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
             signatures[key] = prim_functions.signature_of(function)
-            scheduled[key] = schedules.apply(function, parsed).with_attr("global_symbol", key)
+            function = prim_functions.widen_attrs(schedules.apply(function, parsed))
+            scheduled[key] = function.with_attr("global_symbol", key)
     module = tvm.IRModule(scheduled)
     what = ", ".join(functions)
     key = _cache_key(module, parsed, signatures)

@@ -24,15 +24,22 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import s_tir, te, tirx
-from tvm_ffi.structural import structural_equal, structural_visit, structural_walk
+from tvm_ffi.structural import (
+    structural_equal,
+    structural_mutate,
+    structural_visit,
+    structural_walk,
+)
 
 from tensorflow_tvm.dimensions import fold
 from tensorflow_tvm.schedules import mark_scheduled
+from tensorflow_tvm.schedules.bounds import require
 from tensorflow_tvm.signature import DTYPES, Argument, Signature
 
 _EXPECTED = "TE tensors, a tirx.PrimFunc, an IRModule, a Schedule, or a dict from names to those"
 _OUTPUTS = "tensorflow_tvm.outputs"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = ("min", "max", "name")  # functions of signatures; what names an op
 _OPERATORS = {
     tvm.ir.prim.Add: "+",
     tvm.ir.prim.Sub: "-",
@@ -349,6 +356,42 @@ def _attr_type(parameter: tirx.Var) -> str:
     raise ValueError(f"its argument '{parameter.name}' is a {dtype}; expected a tensor or a number")
 
 
+def widen_attrs(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Let `function` take its integer attrs in 64 bits, and refuse those that it has no room for.
+
+    TVM's code drops the upper bits of what it is given.
+    """
+    parameters = []
+    wide: dict[tirx.Var, tirx.Var] = {}
+    conditions = []
+    for parameter in function.params:
+        dtype = "" if _is_tensor(parameter) else str(parameter.ty)
+        if "int" in dtype and dtype != "int64":
+            wide[parameter] = tirx.Var(parameter.name, "int64")
+            least, most = _range_of(dtype)
+            condition = tirx.all(wide[parameter] >= least, wide[parameter] <= most)
+            message = f"attr '{parameter.name}' must fit in {dtype}: from {least} to {most}"
+            conditions.append((condition, message))
+        parameters.append(wide.get(parameter, parameter))
+
+    def see(variable: tirx.Var, mutator: Any) -> Any:
+        return wide[variable].astype(str(variable.ty)) if variable in wide else variable
+
+    if not wide:
+        return function
+    body = structural_mutate(function.body, [(tirx.Var, see)])
+    widened = tirx.PrimFunc(parameters, body, function.ret_type, attrs=function.attrs)
+    return require(widened, conditions)
+
+
+def _range_of(dtype: str) -> tuple[int, int]:
+    """Return the least and the largest value of an integer dtype that 64 bits with a sign hold."""
+    bits = int(dtype.removeprefix("u").removeprefix("int"))
+    if dtype.startswith("u"):
+        return 0, 2 ** min(bits, 63) - 1
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
 class _Names:
     """Different names for different variables, whatever their author called them."""
 
@@ -360,7 +403,7 @@ class _Names:
             if known.same_as(variable):
                 return name
         base = re.sub(r"\W", "_", variable.name, flags=re.ASCII)
-        if _NAME.fullmatch(base) is None or base in ("min", "max"):
+        if _NAME.fullmatch(base) is None or base in _RESERVED:
             base = f"_{base}"
         taken = {name for _, name in self._names}
         name, count = base, 0

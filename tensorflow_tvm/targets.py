@@ -81,10 +81,10 @@ def parse(target: Any) -> tvm.target.Target:
             return host()
         parsed = tvm.target.Target(target if isinstance(target, str) else dict(target))
     except Exception as error:
-        kinds = ", ".join(sorted(map(str, tvm.target.Target.list_kinds())))
         raise ValueError(
             f"target {target!r} is not known: {str(error).splitlines()[0]} Possible are 'host', "
-            f"one of {kinds}, or a dict such as {{'kind': 'llvm', 'mcpu': 'skylake'}}."
+            f"{', '.join(_possible_kinds())}, one of TVM's tags such as 'nvidia/nvidia-a100', or a "
+            "dict such as {'kind': 'llvm', 'mcpu': 'skylake'}."
         ) from None
 
     return _checked(parsed)
@@ -93,19 +93,13 @@ def parse(target: Any) -> tvm.target.Target:
 def _checked(target: tvm.target.Target) -> tvm.target.Target:
     """Refuse targets for which this TVM makes nothing, or nothing that could be loaded."""
     kind = target.kind.name
-    if not _has_generator(kind):
-        kinds = ", ".join(sorted(filter(_has_generator, map(str, target.list_kinds()))))
+    if kind not in _possible_kinds():
         raise ValueError(
-            f"target '{kind}': the installed TVM cannot generate code for it; it can for {kinds}."
+            f"target '{kind}' is for no device that TensorFlow has, or the installed TVM cannot "
+            f"generate code for it; possible are {', '.join(_possible_kinds())}."
         )
     if kind == "llvm":
-        cpu = target.attrs.get("mcpu", None)
-        triple = target.attrs.get("mtriple", None) or codegen.llvm_get_system_triple()
-        if cpu and not codegen.llvm_is_valid_cpu(str(cpu), str(triple)):
-            raise ValueError(
-                f"target 'llvm': LLVM knows no processor '{cpu}' for {triple}. "
-                f"This machine's is '{codegen.llvm_get_system_cpu()}'; target='host' is that."
-            )
+        _check_llvm(target)
     if kind == "cuda" and not _has_cuda_driver():
         raise ValueError(
             "target 'cuda' needs NVIDIA's driver (libcuda.so.1), which this machine has not: "
@@ -115,8 +109,35 @@ def _checked(target: tvm.target.Target) -> tvm.target.Target:
     return target
 
 
-def _has_generator(kind: str) -> bool:
-    return tvm.get_global_func(f"target.build.{kind}", allow_missing=True) is not None
+def _check_llvm(target: tvm.target.Target) -> None:
+    """Refuse a processor or features that LLVM would ignore."""
+    cpu = target.attrs.get("mcpu", None)
+    triple = target.attrs.get("mtriple", None) or codegen.llvm_get_system_triple()
+    if cpu and not codegen.llvm_is_valid_cpu(str(cpu), str(triple)):
+        raise ValueError(
+            f"target 'llvm': LLVM knows no processor '{cpu}' for {triple}. "
+            f"This machine's is '{codegen.llvm_get_system_cpu()}'; target='host' is that."
+        )
+    options = {"kind": "llvm", "mtriple": str(triple), **({"mcpu": str(cpu)} if cpu else {})}
+    for feature in map(str, target.attrs.get("mattr", None) or ()):
+        name = feature.lstrip("+-")
+        with tvm.target.Target({**options, "mattr": [f"+{name}"]}):
+            known = name in map(str, codegen.llvm_get_cpu_features())
+        if feature[:1] not in ("+", "-") or not known:
+            raise ValueError(
+                f"target 'llvm': LLVM knows no feature '{feature}' for {triple}; expected '+' or "
+                "'-' and one of its names, as in '+avx2'."
+            )
+
+
+@functools.cache
+def _possible_kinds() -> tuple[str, ...]:
+    """Return the kinds of TensorFlow's devices that the installed TVM generates code for."""
+    return tuple(
+        kind
+        for kind in ("llvm", "c", "cuda", "rocm")
+        if tvm.get_global_func(f"target.build.{kind}", allow_missing=True) is not None
+    )
 
 
 @functools.cache

@@ -43,14 +43,19 @@ class CheckedFunction:
 
     def with_conditions(self, function: tirx.PrimFunc) -> tirx.PrimFunc:
         """Return `function`, which may have been scheduled since, with the conditions checked."""
-        if not self.conditions:
-            return function
-        checks = [
-            # The condition comes first, whatever the constructor's parameters are called.
-            tirx.AssertStmt(condition, ir.StringImm("ValueError"), [ir.StringImm(message)])
-            for condition, message in self.conditions
-        ]
-        return function.with_body(tirx.SeqStmt([*checks, function.body]))
+        return require(function, self.conditions)
+
+
+def require(function: tirx.PrimFunc, conditions: Sequence[tuple[Any, str]]) -> tirx.PrimFunc:
+    """Return `function` with each of `conditions` checked first; an error says its message."""
+    if not conditions:
+        return function
+    checks = [
+        # The condition comes first, whatever the constructor's parameters are called.
+        tirx.AssertStmt(condition, ir.StringImm("ValueError"), [ir.StringImm(message)])
+        for condition, message in conditions
+    ]
+    return function.with_body(tirx.SeqStmt([*checks, function.body]))
 
 
 def check_reads(function: tirx.PrimFunc) -> CheckedFunction:
@@ -185,12 +190,13 @@ class _Checker:
         for axis in self._axes:
             condition = tirx.any(condition, axis.dom.extent <= 0)
         condition = self._analyzer.simplify(condition)
-        message = f"{load} is outside {load.source.name}, whose shape is {list(load.source.shape)}"
+        shape = ", ".join(map(str, load.source.shape))
+        message = f"it reads {load}, which is outside {load.source.name}, whose shape is [{shape}]"
         if isinstance(condition, tirx.IntImm):
             if not condition.value:
                 raise ValueError(message)
         elif not any(structural_equal(condition, known) for known, _ in self.conditions):
-            self.conditions.append((condition, f"{message}; it takes {condition}"))
+            self.conditions.append((condition, f"{message}, unless {condition}"))
         return index
 
     def _extremes(self, index: Any) -> tuple[Any, Any] | None:

@@ -194,6 +194,44 @@ def test_prim_func_with_attrs(run):
         function(x, slope=2.0, positive=False)
 
 
+_ADD = """
+@T.prim_func(s_tir=True)
+def add(x: T.Buffer((2,), "int64"), name: T.{dtype}, y: T.Buffer((2,), "int64")):
+    for i in range(2):
+        with T.sblock("add"):
+            v = T.axis.spatial(2, i)
+            y[v] = x[v] + T.Cast("int64", name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "least", "most"),
+    [
+        ("int8", -128, 127),
+        ("int16", -(2**15), 2**15 - 1),
+        ("int32", -(2**31), 2**31 - 1),
+        ("int64", -(2**63), 2**63 - 1),
+        ("uint8", 0, 255),
+        ("uint16", 0, 2**16 - 1),
+        ("uint32", 0, 2**32 - 1),
+        ("uint64", 0, 2**63 - 1),
+    ],
+)
+def test_attrs_of_every_width(run, dtype, least, most):
+    # An op's own keyword is called 'name', so that the attr has to be called something else.
+    function = tftvm.build(tvm.script.from_source(_ADD.format(dtype=dtype)))["add"]
+    assert str(function.signature) == "(x: int64[2], _name: int) -> (y: int64[2])"
+    for value in (least, 0, 5, most):
+        result = run(lambda x, value=value: function(x, _name=value), np.int64([0, 0]))
+        np.testing.assert_array_equal(result, [value, value])
+    for value in (least - 1, most + 1):
+        if not -(2**63) <= value < 2**63:
+            continue  # as for all attrs
+        message = f"attr '_?name' must fit in {dtype}: from {least} to {most}\n.*_name={value}"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            run(lambda x, value=value: function(x, _name=value), np.int64([0, 0]))
+
+
 def test_prim_func_by_its_name_and_by_another():
     assert tftvm.build(_prim_func(symbol="twice")).functions == ("twice",)
     assert tftvm.build(_prim_func(symbol="twice"), name="double").functions == ("double",)
@@ -378,12 +416,15 @@ def test_targets(cache, targets, target):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("nonsense", "target 'nonsense' is not known.*'host', one of c, .*cuda, .*llvm"),
+        ("nonsense", "target 'nonsense' is not known.*'host', llvm, c, cuda"),
         ("", "target '' is not known"),
         ("llvm -mcpu=skylake", "is not known.*no longer supported.*{'kind': 'llvm', 'mcpu'"),
         ({"foo": 1}, 'is not known.*"kind" is not found'),
         ({"kind": "llvm", "mcpu": "z80"}, "LLVM knows no processor 'z80'.*target='host' is that"),
-        ("vulkan", "the installed TVM cannot generate code for it; it can for c, .*llvm"),
+        ("vulkan", "for no device that TensorFlow has, .*possible are llvm, c, cuda"),
+        ("opencl", "for no device that TensorFlow has"),
+        ({"kind": "llvm", "mattr": ["+nonsense"]}, "LLVM knows no feature '\\+nonsense'"),
+        ({"kind": "llvm", "mattr": ["avx2"]}, "LLVM knows no feature 'avx2'"),
     ],
 )
 def test_targets_that_cannot_be(target, message):

@@ -705,6 +705,8 @@ def test_subnormal_attrs_are_refused(run, cc, value):
 def test_attr_called_name_is_refused(cc):
     with pytest.raises(ValueError, match="attr cannot be called 'name', which names the op"):
         cc.func("echo_str", signature="(name: str) -> (y: uint8[?])", arg_spec=["attrs.name"])
+    with pytest.raises(ValueError, match="given \\['attrs.name', 'rets'\\]"):
+        cc.func("one", arg_spec=["attrs.name", "rets"])
 
 
 @pytest.mark.parametrize("name", ["self", "inputs"])

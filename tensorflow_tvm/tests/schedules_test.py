@@ -683,7 +683,8 @@ def test_the_message_says_which_sizes_are_right():
     function = _affine(1, 0)
     with pytest.raises(InvalidArgumentError) as caught:
         function(tf.zeros([3]), tf.zeros([4]))
-    assert "x[v_i] is outside x, whose shape is [n]; it takes m <= n" in str(caught.value)
+    message = "it reads x[v_i], which is outside x, whose shape is [n], unless m <= n"
+    assert message in str(caught.value)
 
 
 def test_read_of_an_intermediate_tensor():

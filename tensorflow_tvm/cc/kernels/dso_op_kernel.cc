@@ -49,6 +49,7 @@ limitations under the License.
 #include "tvm/ffi/container/tensor.h"
 #include "tvm/ffi/dtype.h"
 #include "tvm/ffi/error.h"
+#include "tvm/ffi/extra/json.h"
 #include "xla/stream_executor/stream.h"
 
 namespace tensorflow_tvm {
@@ -63,6 +64,13 @@ using tensorflow::TensorShape;
 
 /// Where the data of a zero-size tensor is said to be: generated code refuses null.
 alignas(4096) char no_data[4096];
+
+/// An attr's value for a message, which has no room for long lists.
+std::string Shortened(std::string value) {
+  constexpr size_t kMost = 80;
+  if (value.size() > kMost) value.replace(kMost, std::string::npos, "…");
+  return value;
+}
 
 /// A tensor's type and shape as TVM writes them, "float32[2,3]".
 std::string Describe(const Tensor& tensor, DLDataType dtype) {
@@ -689,7 +697,9 @@ class DSOOp : public tensorflow::OpKernel {
       }
     }
     std::string attrs;
-    for (const auto& [attr, value] : callee_.attrs) absl::StrAppend(&attrs, ", attr ", attr);
+    for (const auto& [attr, value] : callee_.attrs) {
+      absl::StrAppend(&attrs, ", ", attr, "=", Shortened(tvm::ffi::json::Stringify(value)));
+    }
     return absl::Status(CodeOfErrorKind(kind),
                         absl::StrCat(Name(), " failed: ", kind, ": ", message,
                                      "\nIt was called on ", ctx->device()->name(), " with inputs (",
