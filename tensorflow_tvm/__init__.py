@@ -17,6 +17,7 @@
 from tensorflow_tvm import gradients as _gradients
 from tensorflow_tvm import sysconfig
 from tensorflow_tvm.build import build, export_library
+from tensorflow_tvm.explain import BlockSchedule, Explanation, explain
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.library import stats
 from tensorflow_tvm.module import Module
@@ -27,11 +28,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Argument",
+    "BlockSchedule",
+    "Explanation",
     "Function",
     "Module",
     "Op",
     "Signature",
     "build",
+    "explain",
     "export_library",
     "op",
     "stats",

@@ -25,7 +25,7 @@ import tensorflow as tf
 from tensorflow_tvm.module import Module
 
 
-def build(obj: Any, target: Any = "host", name: str | None = None) -> Module:
+def build(obj: Any, target: Any = "host", name: str | None = None, *, libm: bool = False) -> Module:
     """Compile TVM functions and load them.
 
     What has been compiled before, with the same TVM, is taken from a cache on disk.
@@ -42,6 +42,10 @@ def build(obj: Any, target: Any = "host", name: str | None = None) -> Module:
     name : str, optional
         What to call the function, where `obj` is one. By default its own name, ``"main"`` for TE
         tensors.
+    libm : bool, optional
+        Take exp, log, tanh, sigmoid and erf of float32 from the C library, one number at a time. By
+        default functions without a schedule get forms of ours, which are vectors, and at most 2.5
+        units in the last place off.
 
     Returns
     -------
@@ -70,18 +74,23 @@ def build(obj: Any, target: Any = "host", name: str | None = None) -> Module:
     >>> module["double"](tf.constant([1.0, 2.0])).numpy()
     array([2., 4.], dtype=float32)
     """
-    content, what = compiler().compile_library(obj, target, name)
+    content, what = compiler().compile_library(obj, target, name, libm)
     return Module(content, name=what)
 
 
 def export_library(
-    obj: Any, path: str | os.PathLike, target: Any = "host", name: str | None = None
+    obj: Any,
+    path: str | os.PathLike,
+    target: Any = "host",
+    name: str | None = None,
+    *,
+    libm: bool = False,
 ) -> None:
     """Compile TVM functions into a shared library that `Module` loads, signatures included.
 
     Parameters
     ----------
-    obj, target, name
+    obj, target, name, libm
         See `build`.
     path : str or os.PathLike
         Where to write the library, on any file system that TensorFlow knows.
@@ -103,7 +112,7 @@ def export_library(
     >>> tftvm.Module("double.so").functions
     ('double',)
     """
-    content, _ = compiler().compile_library(obj, target, name)
+    content, _ = compiler().compile_library(obj, target, name, libm)
     with tf.io.gfile.GFile(os.fspath(path), "wb") as file:
         file.write(content)
 

@@ -57,13 +57,17 @@ __attribute__((visibility("default"))) int __tvm_ffi__metadata_%(name)s(
 
 
 def compile_library(
-    obj: Any, target: Any, name: str | None = None, where: str | None = None
+    obj: Any,
+    target: Any,
+    name: str | None = None,
+    libm: bool = False,
+    where: str | None = None,
 ) -> tuple[bytes, str]:
     """Compile what `obj` stands for, or take it from the cache.
 
     Parameters
     ----------
-    obj, target, name
+    obj, target, name, libm
         See `tensorflow_tvm.build`.
     where : str, optional
         What the message of a failure begins with.
@@ -82,7 +86,7 @@ def compile_library(
     for key, function in functions.items():
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
             signatures[key] = prim_functions.signature_of(function)
-            function = prim_functions.widen_attrs(schedules.apply(function, parsed))
+            function = prim_functions.widen_attrs(schedules.apply(function, parsed, libm))
             scheduled[key] = function.with_attr("global_symbol", key)
     module = tvm.IRModule(scheduled)
     what = ", ".join(functions)
@@ -200,6 +204,18 @@ def _progress(what: str, target: tvm.target.Target) -> Iterator[None]:
         if shown.is_set():
             seconds = time.monotonic() - start
             print(f"tensorflow_tvm: compiled {what} in {seconds:.1f} s", file=sys.stderr)
+
+
+def explain(obj: Any, target: Any, name: str | None, libm: bool) -> list[tuple[str, str, str]]:
+    """Return function, block and schedule of each block that `obj` stands for."""
+    parsed = targets.parse(target)
+    lines = []
+    for key, function in prim_functions.collect(obj, name).items():
+        notes: schedules.Notes = {}
+        with explain_failure(f"Cannot build TVM function '{key}'"):
+            schedules.apply(function, parsed, libm, notes)
+        lines.extend((key, block, "; ".join(texts)) for block, texts in notes.items())
+    return lines
 
 
 def is_gpu(target: Any) -> bool:

@@ -43,6 +43,7 @@ def op(
     shapes: Sequence[str] | None = None,
     target: Any = "host",
     stateful: bool = False,
+    libm: bool = False,
 ) -> Any:
     """Make a TensorFlow op of a Python function on TE tensors.
 
@@ -63,6 +64,8 @@ def op(
         What to compile for, see `build`.
     stateful : bool, optional
         See `Module.func`.
+    libm : bool, optional
+        See `build`.
 
     Returns
     -------
@@ -86,8 +89,8 @@ def op(
     array([[6., 8.]], dtype=float32)
     """
     if function is None:
-        return lambda function: Op(function, shapes, target, stateful)
-    return Op(function, shapes, target, stateful)
+        return lambda function: Op(function, shapes, target, stateful, libm)
+    return Op(function, shapes, target, stateful, libm)
 
 
 class Op:
@@ -99,6 +102,7 @@ class Op:
         shapes: Sequence[str] | None = None,
         target: Any = "host",
         stateful: bool = False,
+        libm: bool = False,
     ) -> None:
         if not callable(function):
             raise TypeError(f"tensorflow_tvm.op is for functions, given {function!r}.")
@@ -111,6 +115,7 @@ class Op:
             self._name = f"op_{self._name}"
         self._target = target
         self._stateful = stateful
+        self._libm = libm
         self._parameters = inspect.signature(function)
         self._tensors = [
             parameter.name
@@ -124,6 +129,7 @@ class Op:
         self._shapes = None if shapes is None else self._parse_shapes(shapes)
         self._lock = threading.Lock()
         self._built: dict[Any, Function] = {}
+        self._compiled: list[tuple[str, list[Any]]] = []
         self._called: dict[Any, Function] = {}  # eagerly, with tensors only
         self._warned = False
 
@@ -194,6 +200,21 @@ class Op:
             return tuple([(x.dtype, *x.shape) for x in inputs])
         except (AttributeError, TypeError, ValueError):
             return None  # not all are tensors
+
+    @property
+    def target(self) -> Any:
+        """What it is compiled for, see `build`."""
+        return self._target
+
+    @property
+    def libm(self) -> bool:
+        """Whether it takes functions such as exp from the C library, see `build`."""
+        return self._libm
+
+    @property
+    def compiled(self) -> tuple[tuple[str, list[Any]], ...]:
+        """What has been compiled: name and signature of each, and its TE tensors."""
+        return tuple(self._compiled)
 
     @property
     def _context(self) -> str:
@@ -304,12 +325,15 @@ class Op:
                 shapes,
             )
             results = compiler_.check_results(self._run(placeholders, attrs), placeholders)
+        whole = [*placeholders, *results]
         content, name = compiler_.compile_library(
-            [*placeholders, *results], self._target, self._name, where=self._where
+            whole, self._target, self._name, self._libm, self._where
         )
         device = "gpu" if compiler_.is_gpu(self._target) else None
         library = Library(content, None, name)
-        return Function(library, name, target_device=device, stateful=self._stateful)
+        result = Function(library, name, target_device=device, stateful=self._stateful)
+        self._compiled.append((f"{name}{result.signature}", whole))
+        return result
 
     def _run(self, placeholders: list[Any], attrs: dict[str, Any]) -> Any:
         """Call the function as it was called, with placeholders for tensors."""

@@ -14,8 +14,11 @@
 # ==============================================================================
 """Schedules for functions that have none. Needs apache-tvm.
 
-cpu.py and gpu.py choose the schedules; bounds.py sees to it that no function reads outside a
-tensor.
+bounds.py sees to it that no function reads outside a tensor. Then gpu.py leaves the choice to TVM's
+dlight, and cpu.py makes loops of its own: stages.py reads the function as a list of stages,
+fusion.py decides which are computed together, and one of the rules makes the loops of each:
+elementwise.py, reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes
+out functions such as exp.
 """
 
 from __future__ import annotations
@@ -29,10 +32,16 @@ from tvm_ffi.structural import structural_visit
 from tensorflow_tvm.schedules import cpu, gpu
 from tensorflow_tvm.schedules.bounds import check_reads
 
+Notes = dict[str, list[str]]
 _MARK = "tirx.is_scheduled"  # the mark that TVM's own schedulers leave
 
 
-def apply(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
+def apply(
+    function: tirx.PrimFunc,
+    target: tvm.target.Target,
+    libm: bool = False,
+    notes: Notes | None = None,
+) -> tirx.PrimFunc:
     """Return `function` with a schedule that is right for `target`.
 
     Parameters
@@ -41,16 +50,25 @@ def apply(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
         A function; one that its author has scheduled is returned as it is.
     target : tvm.target.Target
         What it will be compiled for.
+    libm : bool
+        Whether functions such as exp are the C library's, on processors.
+    notes : dict, optional
+        What was done with each block, and why, is added here, by its name.
 
     Returns
     -------
     tirx.PrimFunc
     """
+    notes = {} if notes is None else notes
     if is_scheduled(function):
+        notes[""] = ["as written: its author has scheduled it"]
         return function
     checked = check_reads(function)
-    schedule = gpu.schedule if "gpu" in target.keys else cpu.schedule
-    return checked.with_conditions(schedule(checked.function, target))
+    if "gpu" in target.keys:
+        scheduled = gpu.schedule(checked.function, target, notes)
+    else:
+        scheduled = cpu.schedule(checked.function, target, libm, notes)
+    return checked.with_conditions(scheduled)
 
 
 def mark_scheduled(function: tirx.PrimFunc) -> tirx.PrimFunc:

@@ -12,159 +12,153 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""The default schedule for processors: parallel outer loops, and inner loops that vectorise."""
+"""The default schedule for processors: each stage by the first rule that fits."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import tvm
-from tvm import s_tir, sym, tirx
-from tvm.s_tir.schedule import LoopRV, SBlockRV, Schedule, ScheduleError
-from tvm_ffi.structural import structural_mutate, structural_walk
+import tvm.target.codegen as codegen
+from tvm import tirx
 
-# Below so many iterations a loop is done before another thread has heard of it.
-_LEAST_PARALLEL = 1 << 14
+from tensorflow_tvm.schedules import (
+    contraction,
+    elementwise,
+    loops,
+    reduction,
+    rows,
+    vector_math,
+)
+from tensorflow_tvm.schedules.fusion import Group, fuse
+from tensorflow_tvm.schedules.stages import Program, Stage, name_of, read
 
-
-def schedule(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
-    """Schedule each block of `function` by itself; one that resists stays as it is."""
-    # LLVM splits vectors that its registers cannot hold; C has none.
-    most_lanes = 16 if target.kind.name == "llvm" else 1
-    result = Schedule(tvm.IRModule({"main": function}))
-    for block in _blocks(result):
-        attempt = result.copy()
-        try:
-            _schedule_block(attempt, block, most_lanes)
-        except (ScheduleError, RuntimeError, ValueError):  # TVM's own errors are of the last two
-            continue
-        result = attempt
-    scheduled = _serial_where_small(result.mod["main"])
-    return scheduled.with_attr("tirx.is_scheduled", True)
+_MOST_LANES = 16
+_NO_VECTORS = ("bfloat16", "float8", "bool")  # processors lack them, and TVM emulates them
 
 
-def _blocks(schedule: Schedule) -> list[str]:
-    """Return the names of the blocks that have axes, where a name is one block's."""
-    names: list[str] = []
+def schedule(
+    function: tirx.PrimFunc, target: tvm.target.Target, libm: bool, notes: dict[str, list[str]]
+) -> tirx.PrimFunc:
+    """Return `function` with loops that are right for `target`, a processor; see `apply`."""
+    program = read(function)
+    if program is None:
+        notes[""] = ["as written: it is not as TE makes functions"]
+        return function
+    for stage in program.stages:
+        notes[name_of(stage)] = []
+    groups = fuse(program, notes)
+    for group in groups:
+        for stage in group.stages if isinstance(group, Group) and not libm else ():
+            stage.values = [vector_math.rewrite(value) for value in stage.values]
+            if stage.finish is not None:
+                stage.finish = [vector_math.rewrite(value) for value in stage.finish]
+    rules = _Rules(program, target, notes)
+    statements = [rules.emit(group) for group in groups]
+    body = loops.sequence(*map(tirx.AllocBuffer, _kept(groups, program)), *statements)
+    return function.with_body(body).with_attr("tirx.is_scheduled", True)
 
-    def see(realize: s_tir.SBlockRealize) -> None:
-        if realize.block.iter_vars:
-            names.append(realize.block.name_hint)
 
-    structural_walk(schedule.mod["main"].body, [(s_tir.SBlockRealize, see)])
-    return [name for name in names if names.count(name) == 1]
+def _kept(groups: list[Group | tirx.Stmt], program: Program) -> list[tirx.Var]:
+    """Return the intermediate tensors that are still written to memory."""
+
+    def is_written(buffer: tirx.Var, group: Group | tirx.Stmt) -> bool:
+        if not isinstance(group, Group):
+            return True
+        if any(buffer.same_as(local) for local in group.local):
+            return False
+        return any(buffer.same_as(out) for stage in group.stages for out in stage.outputs)
+
+    return [b for b in program.intermediates if any(is_written(b, group) for group in groups)]
 
 
-def _schedule_block(schedule: Schedule, name: str, most_lanes: int) -> None:
-    block = schedule.get_sblock(name)
-    loops = schedule.get_loops(block)
-    axes = schedule.get(block).iter_vars
-    if len(loops) != len(axes):  # axes of one step have no loop
-        axes = [axis for axis in axes if not _is_one(axis.dom.extent)]
-    if len(loops) != len(axes) or not loops:
-        return
-    spatial = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type == 0]
-    reduce = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type == 2]
-    if len(spatial) + len(reduce) != len(loops):
-        return
-    if spatial:
-        _order_loops(
-            schedule, block, spatial, reduce, axes[loops.index(spatial[-1])].var, most_lanes
+class _Rules:
+    def __init__(
+        self, program: Program, target: tvm.target.Target, notes: dict[str, list[str]]
+    ) -> None:
+        self._program = program
+        self._notes = notes
+        self._bits = _vector_bits(target)
+
+    def emit(self, group: Group | tirx.Stmt) -> tirx.Stmt:
+        """Return the loops of a group."""
+        if not isinstance(group, Group):
+            self._notes[name_of(group)].append("as written: it is not a formula for each element")
+            return group
+        if group.depth:
+            for stage in group.stages:
+                self._note_vectors(stage)
+            return rows.share(group, self._lanes)
+        (stage,) = group.stages
+        lanes = self._lanes(stage)
+        if not stage.reduce:
+            crossing = elementwise.crossing(stage)
+            self._note(
+                stage,
+                "elements in order, in vectors where LLVM sees them"
+                if crossing is None
+                else f"squares of {stage.axes[-1].var.name} and {crossing.var.name}, along which "
+                "it reads",
+            )
+            return elementwise.share(stage)
+        product = contraction.match(stage) if lanes > 1 else None
+        if product is not None:
+            self._note(stage, contraction.describe(lanes))
+            return contraction.emit(product, lanes)
+        simple = reduction.unrolled(stage)
+        if simple is not None:
+            self._note(stage, "few elements to reduce: written out")
+            return elementwise.share(simple)
+        self._note_vectors(stage)
+        parts = reduction.split(stage)
+        if parts is None:
+            return self._reduction(stage, lanes)
+        first, last = parts
+        self._note(stage, "much to reduce for few results: in parts on all threads")
+        return loops.sequence(
+            *map(tirx.AllocBuffer, first.outputs),
+            rows.share(Group([first], 1), self._lanes),
+            reduction.emit(last, {}, lanes),
         )
-    if reduce:
-        # Last, since what it leaves is no reduction to the other steps. Without it, a reduction
-        # over nothing would not even get its initial value.
-        schedule.decompose_reduction(block, reduce[0])
+
+    def _reduction(self, stage: Stage, lanes: int) -> tirx.Stmt:
+        depth = len(stage.axes)
+        if not depth:
+            return reduction.emit(stage, {}, lanes)
+        if lanes > 1 and reduction.is_contiguous(stage, stage.axes[-1].var):
+            if depth == 1:
+                return reduction.share_columns(stage, lanes)
+            depth -= 1
+        return rows.share(Group([stage], depth), self._lanes)
+
+    def _lanes(self, stage: Stage) -> int:
+        """Return how many elements of a stage fill a vector; 1 where there are no vectors."""
+        buffers = [*stage.partial, *stage.outputs]
+        if any(str(buffer.dtype).startswith(_NO_VECTORS) for buffer in buffers):
+            return 1
+        widest = max(int(buffer.dtype.bits) for buffer in buffers)
+        return max(1, min(self._bits // widest, _MOST_LANES))
+
+    def _note(self, stage: Stage, text: str) -> None:
+        self._notes[stage.name].append(text)
+
+    def _note_vectors(self, stage: Stage) -> None:
+        if not stage.reduce:
+            self._note(stage, "elements in order, in vectors where LLVM sees them")
+        else:
+            self._note(stage, reduction.describe(stage, self._lanes(stage)))
 
 
-def _order_loops(
-    schedule: Schedule,
-    block: SBlockRV,
-    spatial: list[LoopRV],
-    reduce: list[LoopRV],
-    last_axis: tirx.Var,
-    most_lanes: int,
-) -> None:
-    iterations = 1
-    for loop in (*spatial, *reduce):
-        extent = schedule.get(loop).extent
-        iterations *= extent.value if isinstance(extent, tirx.IntImm) else _LEAST_PARALLEL
-    *outer, last = spatial
-    side_by_side = not reduce or _is_contiguous(schedule.get(block), last_axis)
-    if side_by_side:
-        lanes = _lanes(
-            schedule.get(last).extent, 1 if _is_emulated(schedule, block) else most_lanes
-        )
-        if lanes > 1:
-            rest, last = schedule.split(last, [None, lanes])
-            outer.append(rest)
-        # Sums of neighbours are built up side by side: the last axis goes inside the reduction.
-        # Where it is no vector, LLVM makes vectors of it.
-        schedule.reorder(*outer, *reduce, last)
-        if lanes > 1:
-            schedule.vectorize(last)
-    if not side_by_side or not (outer or reduce):
-        outer.append(last)
-    if outer and iterations >= _LEAST_PARALLEL:
-        schedule.parallel(schedule.fuse(*outer) if len(outer) > 1 else outer[0])
+def _vector_bits(target: tvm.target.Target) -> int:
+    """Return the length of the target's vectors; 0 where TVM makes none."""
+    if target.kind.name != "llvm":
+        return 0
+    return _llvm_vector_bits(target)
 
 
-def _serial_where_small(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    """Let parallel loops of unknown length run on the calling thread where they turn out short."""
-
-    def see(loop: tirx.For, mutator: Any) -> Any:
-        if loop.kind != tirx.ForKind.PARALLEL:
-            return mutator.default_mutate(loop)
-        iterations, inner = tirx.const(1, "int64"), loop
-        while isinstance(inner, tirx.For):
-            iterations, inner = iterations * inner.extent.astype("int64"), inner.body
-        iterations = sym.Analyzer().simplify(iterations)
-        if isinstance(iterations, tirx.IntImm):
-            return loop
-        serial = tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body)
-        return tirx.IfThenElse(iterations < _LEAST_PARALLEL, serial, loop)
-
-    body = structural_mutate(function.body, [(tirx.For, see)])
-    module = tvm.IRModule({"main": function.with_body(body)})
-    return tirx.transform.ConvertSSA()(module)["main"]
-
-
-def _is_emulated(schedule: Schedule, block: SBlockRV) -> bool:
-    """Whether a block has numbers that processors lack: TVM cannot make vectors of all of those."""
-    found: list[bool] = []
-
-    def see(store: tirx.BufferStore) -> None:
-        found.append(str(store.buffer.dtype).startswith(("bfloat16", "float8")))
-
-    structural_walk(schedule.get(block), [(tirx.BufferStore, see)])
-    return any(found)
-
-
-def _lanes(extent: tirx.Expr, most: int) -> int:
-    """Return the length of vectors that fill a loop without a rest, 1 if there are none."""
-    if isinstance(extent, tirx.IntImm):
-        for lanes in (16, 8, 4):
-            if lanes <= most and extent.value % lanes == 0 and extent.value > lanes:
-                return lanes
-    return 1
-
-
-def _is_contiguous(block: s_tir.SBlock, axis: tirx.Var) -> bool:
-    """Whether neighbours along `axis` are neighbours in memory, in all that the block reads."""
-    steps: list[bool] = []
-
-    def uses(expression: tirx.Expr) -> bool:
-        found: list[bool] = []
-        structural_walk(expression, [(tirx.Var, lambda var: found.append(var.same_as(axis)))])
-        return any(found)
-
-    def see(load: tvm.ir.TensorLoad) -> None:
-        *others, last = load.indices
-        steps.append(not any(map(uses, others)) and (not uses(last) or last.same_as(axis)))
-
-    structural_walk(block.body, [(tvm.ir.TensorLoad, see)])
-    return all(steps)
-
-
-def _is_one(extent: tirx.Expr) -> bool:
-    return isinstance(extent, tirx.IntImm) and extent.value == 1
+@functools.cache
+def _llvm_vector_bits(target: tvm.target.Target) -> int:
+    with target:
+        features = set(map(str, codegen.llvm_get_cpu_features()))
+    # LLVM's own answer is the same for all x86 processors.
+    return 512 if "avx512f" in features else 256 if "avx" in features else 128

@@ -22,17 +22,26 @@ from tvm.s_tir import dlight
 from tvm.s_tir.schedule import ScheduleError
 
 
-def schedule(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
+def schedule(
+    function: tirx.PrimFunc, target: tvm.target.Target, notes: dict[str, list[str]]
+) -> tirx.PrimFunc:
     """Schedule `function` by the first of dlight's rules that fits."""
-    special = (
+    rules = (
         dlight.gpu.Matmul(),
         dlight.gpu.GEMV(),
         dlight.gpu.Reduction(),
         dlight.gpu.GeneralReduction(),
+        dlight.gpu.Fallback(),
     )
     module = tvm.IRModule({"main": function})
-    with target:
+    for rule in rules:
         try:
-            return dlight.ApplyDefaultSchedule(*special, dlight.gpu.Fallback())(module)["main"]
+            with target:
+                result = dlight.ApplyDefaultSchedule(rule)(module)["main"]
         except (ScheduleError, RuntimeError, ValueError):  # a rule that fits, but not to the end
-            return dlight.ApplyDefaultSchedule(dlight.gpu.Fallback())(module)["main"]
+            continue
+        if result.attrs and result.attrs.get("tirx.is_scheduled", False):
+            notes[""] = [f"dlight's {type(rule).__name__}"]
+            return result
+    notes[""] = ["as written: none of dlight's rules fits"]
+    return function

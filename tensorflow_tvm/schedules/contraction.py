@@ -1,0 +1,362 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Sums of products of two tensors, such as matrix products and convolutions: tiles in registers.
+
+The two operands are copied into panels in the order in which they are needed, and a tile of the
+result is kept in registers while the reduction runs over a panel, as in K. Goto and R. A. van de
+Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm import ir, tirx
+from tvm.tirx import ForKind
+
+from tensorflow_tvm.schedules import loops
+from tensorflow_tvm.schedules.stages import Axis, Stage, replace_loads, substitute, uses
+
+_ROWS = 6  # times two vectors: as many accumulators as leave registers for the operands
+_VECTORS = 2
+_PADDING = 16
+_ACROSS = 16  # tiles, for which a panel of the left operand is packed once
+# With fewer columns or rows, or products to add, copying an operand takes longer than it saves.
+_FEWEST = 4
+_SHALLOWEST = 16
+_TILE_WORK = 16  # what adding to a tile once takes, in elements read
+
+
+@dataclasses.dataclass
+class Contraction:
+    """A stage as ``out[batch, rows, columns] = sum over reduce of left * right``.
+
+    Attributes
+    ----------
+    stage : Stage
+        The stage.
+    left, right : tirx.Expr
+        The factors, cast to the type of the sum.
+    batch, rows, columns : list of Axis
+        The axes that both factors have, those of the left one only, and those of the right one,
+        the last of which is the last axis of the output.
+    """
+
+    stage: Stage
+    left: Any
+    right: Any
+    batch: list[Axis]
+    rows: list[Axis]
+    columns: list[Axis]
+
+
+def match(stage: Stage) -> Contraction | None:
+    """Return `stage` as a contraction, None if it is none or too small."""
+    if len(stage.values) != 1 or not stage.reduce or not stage.axes:
+        return None
+    (value,) = stage.values
+    if not isinstance(value, tirx.Add):
+        return None
+    old, factors = value.a, value.b
+    if not isinstance(old, ir.TensorLoad):
+        old, factors = factors, old
+    if not isinstance(old, ir.TensorLoad) or not old.source.same_as(stage.partial[0]):
+        return None
+    dtype = str(factors.ty)
+    wide = isinstance(factors, tirx.Cast)
+    if wide:
+        factors = factors.value
+    if not isinstance(factors, tirx.Mul):
+        return None
+    left, right = factors.a, factors.b
+    last = stage.axes[-1].var
+    if uses(left, last):
+        left, right = right, left
+    axes = [axis for axis in stage.axes if axis.size != 1]
+    batch = [a for a in axes if uses(left, a.var) and uses(right, a.var)]
+    rows = [a for a in axes if uses(left, a.var) and not uses(right, a.var)]
+    columns = [a for a in axes if uses(right, a.var) and not uses(left, a.var)]
+    if len(batch) + len(rows) + len(columns) != len(axes) or not rows or not columns:
+        return None
+    if not columns[-1].var.same_as(last):
+        return None
+    if any(not uses(f, axis.var) for f in (left, right) for axis in stage.reduce if axis.size != 1):
+        return None
+    few = [axes_[-1].size for axes_ in (rows, columns) if len(axes_) == 1]
+    if any(size is not None and size < _FEWEST for size in few):
+        return None
+    depth = 1
+    for axis in stage.reduce:
+        depth *= axis.size or _SHALLOWEST
+    if depth < _SHALLOWEST:
+        return None
+    if wide:
+        left, right = left.astype(dtype), right.astype(dtype)
+    return Contraction(stage, left, right, batch, rows, columns)
+
+
+def describe(lanes: int) -> str:
+    """Return how `emit` computes a stage, in words."""
+    return f"a product of matrices: both packed, tiles of {_ROWS} x {lanes * _VECTORS} in registers"
+
+
+def emit(found: Contraction, lanes: int) -> tirx.Stmt:
+    """Return what computes a contraction with vectors of `lanes` elements."""
+    stage = found.stage
+    like = stage.axes[-1].extent
+    batch = [axis.extent for axis in found.batch]
+
+    def one(index: Any, share: bool) -> tirx.Stmt:
+        values = loops.unravel(index, batch)
+        indices = dict(zip((axis.var for axis in found.batch), values, strict=True))
+        return _Matrix(found, indices, lanes).emit(share)
+
+    if not batch:
+        return one(loops.const(0, like), True)
+    count = loops.product(batch, like)
+    if loops.value_of(count) is not None and loops.value_of(count) < 4:
+        return loops.loop("batch", count, lambda index: one(index, True))
+    work = loops.work([a.extent for a in (*found.rows, *found.columns, *stage.reduce)])
+    return loops.blocks(
+        count,
+        work,
+        lambda first, number: loops.loop("batch", number, lambda i: one(first + i, False)),
+    )
+
+
+class _Matrix:
+    """The contraction for one element of the batch: a product of two matrices."""
+
+    def __init__(self, found: Contraction, indices: dict[tirx.Var, Any], lanes: int) -> None:
+        self.found = found
+        self.stage = found.stage
+        self.indices = indices
+        for axis in found.stage.axes:
+            if axis.size == 1:
+                indices[axis.var] = loops.const(0, axis.extent)
+        self.lanes = lanes * _VECTORS
+        like = found.columns[-1].extent
+        self.zero = loops.const(0, like)
+        self.depth = loops.product([a.extent for a in self.stage.reduce], like)
+        self.rows = loops.product([a.extent for a in found.rows], like)
+        # Columns are tiled along the last axis alone: its neighbours are neighbours in memory.
+        self.width = found.columns[-1].extent
+        self.outer = [axis.extent for axis in found.columns[:-1]]
+        self.tiles_across = loops.simplify(loops.ceil_div(self.width, self.lanes))
+        self.panels = loops.simplify(loops.product(self.outer, like) * self.tiles_across)
+        self.tiles_down = loops.simplify(loops.ceil_div(self.rows, _ROWS))
+        self.dtype = str(self.stage.partial[0].dtype)
+
+    def emit(self, share: bool) -> tirx.Stmt:
+        name = self.stage.name
+        right = self._buffer((self.panels, self.depth, self.lanes), f"{name}_right")
+
+        def pack(first: Any, number: Any) -> tirx.Stmt:
+            return loops.loop("panel", number, lambda i: self._pack_right(right, first + i))
+
+        def compute(first: Any, number: Any) -> tirx.Stmt:
+            # Lines a power of two apart would push each other out of the cache.
+            left = self._buffer((_ROWS, self.depth + _PADDING), f"{name}_left")
+
+            def rows(index: Any) -> tirx.Stmt:
+                down, start = loops.unravel(index, [self.tiles_down, starts])
+                start = loops.simplify(start * _ACROSS)
+                return loops.sequence(
+                    self._pack_left(left, down),
+                    loops.loop(
+                        "across",
+                        loops.simplify(tirx.min(_ACROSS, self.panels - start)),
+                        lambda j: self._tile(left, right, down, start + j),
+                    ),
+                )
+
+            return loops.sequence(
+                tirx.AllocBuffer(left), loops.loop("down", number, lambda i: rows(first + i))
+            )
+
+        def shared(count: Any, work: Any, body: Callable[[Any, Any], tirx.Stmt]) -> tirx.Stmt:
+            return loops.blocks(count, work, body) if share else body(self.zero, count)
+
+        work = loops.work([self.depth, _TILE_WORK])
+        starts = loops.simplify(loops.ceil_div(self.panels, _ACROSS))
+        return loops.sequence(
+            tirx.AllocBuffer(right),
+            shared(self.panels, work, pack),
+            shared(
+                loops.product([self.tiles_down, starts], self.zero),
+                loops.work([tirx.min(self.panels, _ACROSS), work]),
+                compute,
+            ),
+        )
+
+    def _buffer(self, shape: Sequence[Any], name: str, scope: str = "global") -> tirx.Var:
+        return tirx.decl_buffer(list(shape), self.dtype, name, scope=scope)
+
+    def _pack_right(self, right: tirx.Var, panel: Any) -> tirx.Stmt:
+        *outer, across = loops.unravel(panel, [*self.outer, self.tiles_across])
+        axes = self.found.columns
+        values = dict(zip((axis.var for axis in axes[:-1]), outer, strict=True))
+        start = across * self.lanes
+
+        def element(found: list[Any], lane: Any) -> Any:
+            column = start + lane
+            reduced = dict(zip((a.var for a in self.stage.reduce), found, strict=True))
+            indices = {**self.indices, **values, **reduced, axes[-1].var: column}
+            return substitute(self.found.right, indices)
+
+        def row(found: list[Any]) -> tirx.Stmt:
+            at = self._depth_of(found)
+
+            def copy(count: Any) -> tirx.Stmt:
+                return loops.loop(
+                    "lane",
+                    count,
+                    lambda lane: tirx.BufferStore(right, element(found, lane), [panel, at, lane]),
+                )
+
+            full = loops.const(self.lanes, self.zero)
+            if loops.value_of(loops.simplify(tirx.floormod(self.width, self.lanes))) == 0:
+                return copy(full)
+            rest = loops.simplify(self.width - start)
+            return tirx.IfThenElse(
+                rest >= full,
+                copy(full),
+                loops.sequence(
+                    copy(rest),
+                    loops.loop(
+                        "lane",
+                        loops.simplify(full - rest),
+                        lambda lane: tirx.BufferStore(
+                            right, tirx.const(0, self.dtype), [panel, at, rest + lane]
+                        ),
+                    ),
+                ),
+            )
+
+        return self._over_depth(row)
+
+    def _pack_left(self, left: tirx.Var, down: Any) -> tirx.Stmt:
+        def line(i: Any) -> tirx.Stmt:
+            # Rows beyond the last are copies of it, and not stored.
+            row = down * _ROWS + i
+            if loops.value_of(loops.simplify(tirx.floormod(self.rows, _ROWS))) != 0:
+                row = tirx.min(row, self.rows - 1)
+            indices = {**self.indices, **self._row_indices(row)}
+
+            def copy(found: list[Any]) -> tirx.Stmt:
+                reduced = dict(zip((a.var for a in self.stage.reduce), found, strict=True))
+                value = substitute(self.found.left, {**indices, **reduced})
+                return tirx.BufferStore(left, value, [i, self._depth_of(found)])
+
+            return self._over_depth(copy)
+
+        return loops.loop("i", loops.const(_ROWS, self.zero), line)
+
+    def _row_indices(self, row: Any) -> dict[tirx.Var, Any]:
+        values = loops.unravel(row, [axis.extent for axis in self.found.rows])
+        return dict(zip((axis.var for axis in self.found.rows), values, strict=True))
+
+    def _over_depth(self, body: Callable[[list[Any]], tirx.Stmt]) -> tirx.Stmt:
+        reduce = self.stage.reduce
+        return loops.nest([a.var.name for a in reduce], [a.extent for a in reduce], body)
+
+    def _depth_of(self, found: list[Any]) -> Any:
+        result = self.zero
+        for index, axis in zip(found, self.stage.reduce, strict=True):
+            result = result * axis.extent + index
+        return loops.simplify(result)
+
+    def _tile(self, left: tirx.Var, right: tirx.Var, down: Any, panel: Any) -> tirx.Stmt:
+        tile = self._buffer((_ROWS, self.lanes), f"{self.stage.name}_tile", "local")
+
+        def each(body: Callable[[Any, Any], tirx.Stmt]) -> tirx.Stmt:
+            return loops.loop(
+                "i",
+                loops.const(_ROWS, self.zero),
+                lambda i: loops.loop(
+                    "lane",
+                    loops.const(self.lanes, self.zero),
+                    lambda lane: body(i, lane),
+                    ForKind.VECTORIZED,
+                ),
+                ForKind.UNROLLED,
+            )
+
+        (identity,) = self.stage.identities
+        start = each(lambda i, lane: tirx.BufferStore(tile, identity, [i, lane]))
+
+        def step(k: Any) -> tirx.Stmt:
+            return each(
+                lambda i, lane: tirx.BufferStore(
+                    tile,
+                    tirx.BufferLoad(tile, [i, lane])
+                    + tirx.BufferLoad(left, [i, k]) * tirx.BufferLoad(right, [panel, k, lane]),
+                    [i, lane],
+                )
+            )
+
+        return loops.sequence(
+            tirx.AllocBuffer(tile),
+            start,
+            loops.loop("k", self.depth, step),
+            self._store(tile, down, panel),
+        )
+
+    def _store(self, tile: tirx.Var, down: Any, panel: Any) -> tirx.Stmt:
+        *outer, across = loops.unravel(panel, [*self.outer, self.tiles_across])
+        axes = self.found.columns
+        values = dict(zip((axis.var for axis in axes[:-1]), outer, strict=True))
+        start = across * self.lanes
+
+        def element(i: Any, row: Any, lane: Any) -> tirx.Stmt:
+            indices = {
+                **self.indices,
+                **values,
+                **self._row_indices(row),
+                axes[-1].var: start + lane,
+            }
+            value: Any = tirx.BufferLoad(tile, [i, lane])
+            if self.stage.finish is not None:
+                value = replace_loads(
+                    substitute(self.stage.finish[0], indices),
+                    self.stage.partial,
+                    lambda index, _: tirx.BufferLoad(tile, [i, lane]),
+                )
+            output = self.stage.outputs[0]
+            return tirx.BufferStore(output, value, self.stage.element(output, indices))
+
+        def line(i: Any) -> tirx.Stmt:
+            row = down * _ROWS + i
+
+            def stores(count: Any, kind: ForKind) -> tirx.Stmt:
+                return loops.loop("lane", count, lambda lane: element(i, row, lane), kind)
+
+            full = loops.const(self.lanes, self.zero)
+            if loops.value_of(loops.simplify(tirx.floormod(self.width, self.lanes))) == 0:
+                body = stores(full, ForKind.VECTORIZED)
+            else:
+                rest = loops.simplify(self.width - start)
+                body = tirx.IfThenElse(
+                    rest >= full,
+                    stores(full, ForKind.VECTORIZED),
+                    stores(rest, ForKind.SERIAL),
+                )
+            if loops.value_of(loops.simplify(tirx.floormod(self.rows, _ROWS))) == 0:
+                return body
+            return tirx.IfThenElse(row < self.rows, body, None)
+
+        return loops.loop("i", loops.const(_ROWS, self.zero), line, ForKind.UNROLLED)

@@ -1,0 +1,197 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Elements that depend on no others: loops over neighbours, which LLVM makes vectors of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tvm import tirx
+
+from tensorflow_tvm.schedules import loops
+from tensorflow_tvm.schedules.stages import (
+    Axis,
+    Stage,
+    is_same,
+    substitute,
+    uses,
+    work_of,
+)
+
+_SQUARE = 16  # elements: a line of the cache, of most types
+
+
+def collapsible(stage: Stage, axes: Sequence[Axis]) -> int:
+    """Return how many of the last `axes` are one axis to each tensor that has any of them."""
+    count = min(1, len(axes))
+    while count < len(axes) and _is_one_axis(stage, axes[len(axes) - count - 1 :]):
+        count += 1
+    return count
+
+
+def _is_one_axis(stage: Stage, axes: Sequence[Axis]) -> bool:
+    if any(axis.size is None for axis in axes[1:]):
+        return False  # index arithmetic would remain
+    for load in stage.reads:
+        if not any(uses(index, axis.var) for index in load.indices for axis in axes):
+            continue
+        rest, last = load.indices[: -len(axes)], load.indices[-len(axes) :]
+        if len(last) != len(axes) or any(uses(i, axis.var) for i in rest for axis in axes):
+            return False
+        shape = load.source.shape[-len(axes) :]
+        for index, size, axis in zip(last, shape, axes, strict=True):
+            if not index.same_as(axis.var) or not is_same(size, axis.extent):
+                return False
+    return True
+
+
+def crossing(stage: Stage) -> Axis | None:
+    """Return the axis along which a tensor is read that is written along the last one."""
+    for load in stage.reads:
+        if not load.indices or not stage.axes or uses(load.indices[-1], stage.axes[-1].var):
+            continue
+        if any(uses(index, stage.axes[-1].var) for index in load.indices[:-1]):
+            for axis in stage.axes[:-1]:
+                if uses(load.indices[-1], axis.var):
+                    return axis
+    return None
+
+
+def store(stage: Stage, indices: dict[tirx.Var, Any]) -> tirx.Stmt:
+    """Return what stores an element of each output."""
+    return loops.sequence(
+        *(
+            tirx.BufferStore(output, substitute(value, indices), stage.element(output, indices))
+            for output, value in zip(stage.outputs, stage.values, strict=True)
+        )
+    )
+
+
+def emit(stage: Stage, indices: dict[tirx.Var, Any]) -> tirx.Stmt:
+    """Return what computes `stage` for the axes that `indices` does not have yet."""
+    axes = [axis for axis in stage.axes if axis.var not in indices]
+    count = collapsible(stage, axes)
+    outer, inner = axes[: len(axes) - count], axes[len(axes) - count :]
+
+    def element(found: list[Any]) -> tirx.Stmt:
+        *first, last = found
+        values = dict(zip((axis.var for axis in outer), first, strict=True))
+        rest = loops.unravel(last, [axis.extent for axis in inner])
+        values.update(zip((axis.var for axis in inner), rest, strict=True))
+        return store(stage, {**indices, **values})
+
+    if not axes:
+        return store(stage, indices)
+    extent = loops.product([axis.extent for axis in inner], inner[0].extent)
+    return loops.nest(
+        [axis.var.name for axis in (*outer, inner[-1])],
+        [*(axis.extent for axis in outer), extent],
+        element,
+    )
+
+
+def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
+    """Return `stage` in square tiles, so that what is read across stays in the cache."""
+    last = stage.axes[-1]
+    like = last.extent
+    outer = [axis for axis in stage.axes if axis is not last and axis is not other]
+    tiles = [loops.simplify(loops.ceil_div(axis.extent, _SQUARE)) for axis in (other, last)]
+    extents = [*(axis.extent for axis in outer), tiles[0]]
+
+    def tile(index: Any) -> tirx.Stmt:
+        *found, down = loops.unravel(index, extents)
+        indices = dict(zip((axis.var for axis in outer), found, strict=True))
+
+        def square(across: Any) -> tirx.Stmt:
+            starts = [down * _SQUARE, across * _SQUARE]
+            sizes = [
+                loops.simplify(tirx.min(_SQUARE, axis.extent - start))
+                for axis, start in zip((other, last), starts, strict=True)
+            ]
+            return loops.nest(
+                [other.var.name, last.var.name],
+                sizes,
+                lambda found: store(
+                    stage,
+                    {**indices, other.var: starts[0] + found[0], last.var: starts[1] + found[1]},
+                ),
+            )
+
+        return loops.loop("across", tiles[1], square)
+
+    return loops.blocks(
+        loops.product(extents, like),
+        loops.work([like, _SQUARE]),
+        lambda first, number: loops.loop("down", number, lambda i: tile(first + i)),
+    )
+
+
+def share(stage: Stage) -> tirx.Stmt:
+    """Return what computes a stage on all threads."""
+    if not stage.axes:
+        return emit(stage, {})
+    other = crossing(stage)
+    if other is not None:
+        return _transposed(stage, other)
+    count = collapsible(stage, stage.axes)
+    outer, inner = stage.axes[: len(stage.axes) - count], stage.axes[len(stage.axes) - count :]
+    like = inner[-1].extent
+    work = work_of(stage)
+    row = loops.product([axis.extent for axis in inner], like)
+    rows = loops.product([axis.extent for axis in outer], like)
+    extents = [axis.extent for axis in outer]
+
+    def element(row_index: Any, index: Any) -> tirx.Stmt:
+        found = [*loops.unravel(row_index, extents)]
+        found += loops.unravel(index, [axis.extent for axis in inner])
+        return store(stage, dict(zip((axis.var for axis in stage.axes), found, strict=True)))
+
+    length = max(loops.GRAIN // work, 1)  # of the pieces that long rows are shared out in
+    if (loops.value_of(row) or length + 1) <= length:
+        return loops.blocks(
+            rows,
+            loops.work([row, work]),
+            lambda first, number: loops.loop(
+                "row",
+                number,
+                lambda i: loops.loop(inner[-1].var.name, row, lambda j: element(first + i, j)),
+            ),
+            alone=emit(stage, {}),
+        )
+    if loops.value_of(rows) == 1:
+        return loops.blocks(
+            row,
+            loops.work([work]),
+            lambda first, number: loops.loop(
+                inner[-1].var.name, number, lambda j: element(loops.const(0, like), first + j)
+            ),
+        )
+    pieces = loops.simplify(loops.ceil_div(row, length))
+
+    def piece(index: Any) -> tirx.Stmt:
+        row_index, which = loops.unravel(index, [rows, pieces])
+        return loops.loop(
+            inner[-1].var.name,
+            loops.simplify(tirx.min(length, row - which * length)),
+            lambda j: element(row_index, which * length + j),
+        )
+
+    return loops.blocks(
+        loops.product([rows, pieces], like),
+        loops.work([tirx.min(row, length), work]),
+        lambda first, number: loops.loop("piece", number, lambda i: piece(first + i)),
+        alone=emit(stage, {}),
+    )

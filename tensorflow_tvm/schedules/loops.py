@@ -1,0 +1,178 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Loops, as statements of TVM's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm import sym, tirx
+from tvm.tirx import ForKind
+
+# So many elements are computed before other threads have woken up and taken their share.
+LEAST_SHARED = 1 << 20
+# A block of so many is worth handing out.
+GRAIN = 1 << 15
+# More would keep no more processors busy, and each takes its temporary memory anew.
+_MOST_BLOCKS = 128
+
+
+def const(value: int, like: Any) -> tirx.IntImm:
+    """Return an integer of the type of `like`."""
+    return tirx.IntImm(str(like.ty) if isinstance(like, tirx.Var) else _dtype(like), value)
+
+
+def _dtype(expression: Any) -> str:
+    return str(expression.ty)
+
+
+def simplify(expression: Any) -> Any:
+    """Return `expression` in simpler form."""
+    return sym.Analyzer().simplify(expression)
+
+
+def value_of(extent: Any) -> int | None:
+    """Return the value of a constant, None of anything else."""
+    return int(extent.value) if isinstance(extent, tirx.IntImm) else None
+
+
+def loop(
+    name: str,
+    extent: Any,
+    body: Callable[[Any], tirx.Stmt],
+    kind: ForKind = ForKind.SERIAL,
+) -> tirx.Stmt:
+    """Return a loop from 0 to below `extent` over ``body(i)``."""
+    if value_of(extent) == 1:
+        return body(const(0, extent))
+    var = tirx.Var(name, _dtype(extent))
+    return tirx.For(var, const(0, extent), extent, kind, body(var))
+
+
+def nest(
+    names: Sequence[str], extents: Sequence[Any], body: Callable[[list[Any]], tirx.Stmt]
+) -> tirx.Stmt:
+    """Return serial loops, one in the other, over ``body(indices)``."""
+    if not names:
+        return body([])
+    return loop(
+        names[0],
+        extents[0],
+        lambda index: nest(names[1:], extents[1:], lambda rest: body([index, *rest])),
+    )
+
+
+def bind(name: str, value: Any, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
+    """Return ``body(variable)`` for a variable that stands for `value`."""
+    if isinstance(value, (tirx.IntImm, tirx.Var)):
+        return body(value)
+    var = tirx.Var(name, _dtype(value))
+    return sequence(tirx.Bind(var, value), body(var))
+
+
+def sequence(*statements: tirx.Stmt | None) -> tirx.Stmt:
+    """Return statements one after the other."""
+    flat: list[tirx.Stmt] = []
+    for statement in statements:
+        if isinstance(statement, tirx.SeqStmt):
+            flat.extend(statement.seq)
+        elif statement is not None:
+            flat.append(statement)
+    return flat[0] if len(flat) == 1 else tirx.SeqStmt(flat)
+
+
+def product(extents: Sequence[Any], like: Any) -> Any:
+    """Return the product of `extents`."""
+    result: Any = const(1, like)
+    for extent in extents:
+        result = result * extent
+    return simplify(result)
+
+
+def blocks(
+    total: Any,
+    work: Any,
+    body: Callable[[Any, Any], tirx.Stmt],
+    multiple: int = 1,
+    alone: tirx.Stmt | None = None,
+) -> tirx.Stmt:
+    """Share out ``range(total)`` among threads.
+
+    Parameters
+    ----------
+    total
+        How many iterations there are.
+    work
+        How much each has to do, in elements, see `work`.
+    body
+        Given the first of some iterations and their number, returns what does them.
+    multiple
+        Threads get so many iterations, or multiples of it.
+    alone
+        What does all of it on one thread; by default `body` does.
+    """
+    # In 64 bits, as the work of a tensor may have more than its elements.
+    grain = tirx.floordiv(tirx.IntImm("int64", GRAIN), tirx.max(work, tirx.IntImm("int64", 1)))
+    size = tirx.max(_cast(simplify(grain), _dtype(total)), ceil_div(total, _MOST_BLOCKS))
+    size = simplify(ceil_div(tirx.max(size, const(1, total)), multiple) * multiple)
+    count = simplify(ceil_div(total, size))
+    total_is_odd = value_of(simplify(tirx.floormod(total, size))) != 0
+    whole = body(const(0, total), total) if alone is None else alone
+    is_small = simplify(_cast(total, "int64") * work < LEAST_SHARED)
+    if value_of(count) == 1 or value_of(is_small) == 1:
+        return whole
+
+    def block(index: Any) -> tirx.Stmt:
+        return bind(
+            "first",
+            simplify(index * size),
+            lambda first: bind(
+                "number",
+                simplify(tirx.min(size, total - first)) if total_is_odd else size,
+                lambda number: body(first, number),
+            ),
+        )
+
+    shared = loop("block", count, block, ForKind.PARALLEL)
+    return shared if value_of(is_small) == 0 else tirx.IfThenElse(is_small, whole, shared)
+
+
+def work(factors: Sequence[Any]) -> Any:
+    """Return the product of sizes, in 64 bits."""
+    result: Any = tirx.IntImm("int64", 1)
+    for factor in factors:
+        result = result * _cast(factor, "int64")
+    return simplify(result)
+
+
+def ceil_div(value: Any, divisor: Any) -> Any:
+    """Return ``value / divisor``, rounded up; nothing in between is larger than `value`."""
+    return tirx.floordiv(value - 1, divisor) + 1
+
+
+def _cast(value: Any, dtype: str) -> Any:
+    if isinstance(value, int):
+        return tirx.IntImm(dtype, value)
+    return value if _dtype(value) == dtype else value.astype(dtype)
+
+
+def unravel(index: Any, extents: Sequence[Any]) -> list[Any]:
+    """Return the indices that `index` stands for, where `extents` are counted through in order."""
+    indices: list[Any] = []
+    for extent in reversed(extents[1:]):
+        indices.append(tirx.floormod(index, extent))
+        index = tirx.floordiv(index, extent)
+    return [*([index] if extents else []), *reversed(indices)]

@@ -1,0 +1,488 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Reductions: accumulators that stay in registers, side by side in vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm import ir, tirx
+from tvm.tirx import ForKind
+from tvm_ffi.structural import structural_mutate
+
+from tensorflow_tvm.schedules import elementwise, loops
+from tensorflow_tvm.schedules.stages import (
+    Axis,
+    Stage,
+    is_same,
+    loads,
+    replace_loads,
+    substitute,
+    uses,
+)
+
+# A reduction over so few elements is written out.
+_MOST_UNROLLED = 32
+# One over at least so many for few results is split, so that threads share it.
+_LEAST_SPLIT = 1 << 16
+_MOST_PARTS = 64
+# Of fewer elements than that, adding up a vector's lanes takes longer than it saves.
+_FEWEST_FOR_VECTORS = 64
+_ACCUMULATORS = 4  # vectors of them: enough to keep the processor's adders busy
+
+
+def combiner(stage: Stage) -> Callable[[list[Any], list[Any]], list[Any]] | None:
+    """Return what makes one of two partial results, None if that cannot be read from `stage`.
+
+    Each new value is an expression of the old values and of what is added to them. Where each old
+    value has one counterpart that is added, partial results are combined as elements are.
+    """
+    elements: list[Any] = [None] * len(stage.values)
+    for i, value in enumerate(stage.values):
+        elements[i] = _element(value, stage, i)
+        if elements[i] is None:
+            return None
+
+    def combine(left: list[Any], right: list[Any]) -> list[Any]:
+        results = []
+        for value in stage.values:
+            value = _replace(value, elements, right)
+            results.append(replace_loads(value, stage.partial, lambda i, indices: left[i]))
+        return results
+
+    # What is left must be made of old values and counterparts alone.
+    marks = [tirx.Var(f"m{i}", str(e.ty)) for i, e in enumerate(elements)]
+    reduced = {axis.var for axis in stage.reduce}
+    for value in combine(marks, marks):
+        if loads(value) or any(uses(value, var) for var in reduced):
+            return None
+    return combine
+
+
+def _element(value: Any, stage: Stage, index: int) -> Any:
+    """Return what `value` adds to the old value: the other operand, or the other branch."""
+    if isinstance(value, (tirx.Add, tirx.Mul, tirx.Min, tirx.Max, tirx.And, tirx.Or)):
+        pairs = [(value.a, value.b), (value.b, value.a)]
+    elif isinstance(value, tirx.Select):
+        pairs = [
+            (value.true_value, value.false_value),
+            (value.false_value, value.true_value),
+        ]
+    else:
+        return None
+    for old, new in pairs:
+        if (
+            isinstance(old, ir.TensorLoad)
+            and old.source.same_as(stage.partial[index])
+            and not any(
+                load.source.same_as(buffer) for load in loads(new) for buffer in stage.partial
+            )
+        ):
+            return new
+    return None
+
+
+def _replace(expression: Any, parts: Sequence[Any], new: Sequence[Any]) -> Any:
+    def see(node: Any, mutator: Any) -> Any:
+        for part, replacement in zip(parts, new, strict=True):
+            if is_same(node, part):
+                return replacement
+        return mutator.default_mutate(node)
+
+    return structural_mutate(expression, [(ir.Expr, see)])
+
+
+def unrolled(stage: Stage) -> Stage | None:
+    """Return a reduction over few elements with each of them written out; None if they are many.
+
+    None also where the elements are neighbours in memory, and those of the next result are not.
+    """
+    if not stage.axes or not _is_window(stage):
+        return None
+    count = 1
+    for axis in stage.reduce:
+        if axis.size is None:
+            return None
+        count *= axis.size
+    if not 0 < count <= _MOST_UNROLLED or len(stage.values) != 1:
+        return None
+    result = stage.identities[0]
+    value = stage.values[0]
+    for flat in range(count):
+        indices = {}
+        rest = flat
+        for axis in reversed(stage.reduce):
+            indices[axis.var] = loops.const(rest % axis.size, axis.extent)
+            rest //= axis.size
+        element = substitute(value, indices)
+        old = result
+        result = replace_loads(element, stage.partial, lambda i, _, old=old: old)
+    if stage.finish is not None:
+        (finish,) = stage.finish
+        result = replace_loads(finish, stage.partial, lambda i, _: result)
+    return dataclasses.replace(
+        stage, reduce=[], identities=[], values=[result], partial=[], finish=None
+    )
+
+
+def _is_window(stage: Stage) -> bool:
+    """Whether the last axis is the last of whatever tensor it is in, and no other axis alone is."""
+    last = stage.axes[-1].var
+    return all(
+        uses(load.indices[-1], last)
+        or not any(uses(load.indices[-1], axis.var) for axis in stage.reduce)
+        for load in stage.reads
+        if load.indices
+    )
+
+
+def split(stage: Stage) -> tuple[Stage, Stage] | None:
+    """Return a reduction to few results in two steps: of parts, and of those; None otherwise."""
+    combine = combiner(stage)
+    spatial = 1
+    for axis in stage.axes:
+        spatial *= axis.size or _LEAST_SPLIT
+    total = 1
+    for axis in stage.reduce:
+        total *= axis.size or _LEAST_SPLIT
+    first = stage.reduce[0]
+    if combine is None or spatial >= 256 or total < _LEAST_SPLIT or (first.size or 64) < 8:
+        return None
+    # Parts of a constant number, so that the result is the same on any number of threads.
+    size = loops.simplify(tirx.max(loops.ceil_div(first.extent, _MOST_PARTS), 1))
+    count = loops.simplify(loops.ceil_div(first.extent, size))
+    part = tirx.Var("part", str(first.var.ty))
+    inner = tirx.Var(first.var.name, str(first.var.ty))
+    offset = {first.var: part * size + inner}
+    shape = [_MOST_PARTS, *(axis.extent for axis in stage.axes)]
+    parts = [
+        tirx.decl_buffer(shape, str(buffer.dtype), f"{buffer.name}_parts")
+        for buffer in stage.partial
+    ]
+    own = [axis.var for axis in stage.axes]
+
+    def to_part(index: int, indices: list[Any]) -> Any:
+        return tirx.BufferLoad(parts[index], [part, *indices])
+
+    first_axis = Axis(inner, loops.simplify(tirx.min(size, first.extent - part * size)))
+    partial = Stage(
+        f"{stage.name}_parts",
+        parts,
+        [Axis(part, count), *stage.axes],
+        [first_axis, *stage.reduce[1:]],
+        stage.identities,
+        [replace_loads(substitute(v, offset), stage.partial, to_part) for v in stage.values],
+        parts,
+    )
+    old = [tirx.BufferLoad(buffer, own) for buffer in stage.partial]
+    index = tirx.Var("part", str(first.var.ty))
+    new = [tirx.BufferLoad(buffer, [index, *own]) for buffer in parts]
+    whole = dataclasses.replace(stage, reduce=[Axis(index, count)], values=combine(old, new))
+    return partial, whole
+
+
+def emit(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
+    """Return what computes `stage` for the axes that `indices` does not have yet.
+
+    Parameters
+    ----------
+    stage, indices
+        What to compute.
+    lanes
+        How many elements a vector has; 1 for none.
+    """
+    axes = [axis for axis in stage.axes if axis.var not in indices]
+    names = [axis.var.name for axis in axes]
+    if axes and lanes > 1 and is_contiguous(stage, axes[-1].var):
+        return loops.nest(
+            names[:-1],
+            [axis.extent for axis in axes[:-1]],
+            lambda found: columns(
+                stage,
+                {**indices, **dict(zip((a.var for a in axes), found, strict=False))},
+                loops.const(0, axes[-1].extent),
+                axes[-1].extent,
+                lanes,
+            ),
+        )
+
+    def element(found: list[Any]) -> tirx.Stmt:
+        values = {**indices, **dict(zip((a.var for a in axes), found, strict=True))}
+        return _row(stage, values, lanes)
+
+    return loops.nest(names, [axis.extent for axis in axes], element)
+
+
+def is_contiguous(stage: Stage, variable: tirx.Var) -> bool:
+    """Whether neighbours along an axis are neighbours in memory, wherever they differ."""
+    for load in stage.reads:
+        *others, last = load.indices or [None]
+        if last is None:
+            continue
+        if any(uses(index, variable) for index in others):
+            return False
+        if uses(last, variable) and not _has_step_one(last, variable):
+            return False
+    return True
+
+
+def _has_step_one(index: Any, variable: tirx.Var) -> bool:
+    step = loops.simplify(substitute(index, {variable: variable + 1}) - index)
+    return loops.value_of(step) == 1
+
+
+def describe(stage: Stage, lanes: int) -> str:
+    """Return how `emit` computes a stage, in words."""
+    if lanes > 1 and stage.axes and is_contiguous(stage, stage.axes[-1].var):
+        return f"columns side by side, {lanes * _accumulators(stage) * 2} in registers"
+    if lanes > 1 and combiner(stage) and is_contiguous(stage, stage.reduce[-1].var):
+        return f"along memory, in {_accumulators(stage)} vectors of {lanes}"
+    return "one element after the other, since what it reads is not side by side in memory"
+
+
+def share_columns(stage: Stage, lanes: int) -> tirx.Stmt:
+    """Return what computes a stage with one axis, its columns, on all threads."""
+    (axis,) = stage.axes
+    return loops.blocks(
+        axis.extent,
+        loops.work([a.extent for a in stage.reduce]),
+        lambda first, number: columns(stage, {}, first, number, lanes),
+        multiple=lanes * _accumulators(stage) * 2,
+    )
+
+
+def columns(
+    stage: Stage,
+    indices: dict[tirx.Var, Any],
+    first: Any,
+    count: Any,
+    lanes: int,
+) -> tirx.Stmt:
+    """Return what computes `count` neighbours of the last axis side by side, from `first` on."""
+    axis = stage.axes[-1]
+    statements = []
+    start, rest = first, count
+    width = lanes * _accumulators(stage) * 2
+    widths = [width]
+    while width > lanes:
+        width //= 2
+        if loops.value_of(count) is not None or width == lanes:
+            widths.append(width)
+    for width in widths:
+        tiles = loops.simplify(tirx.floordiv(rest, width))
+        if loops.value_of(tiles) == 0:
+            continue
+
+        def tile(index: Any, start: Any = start, width: int = width) -> tirx.Stmt:
+            begin = start + index * width
+            return _tile(stage, indices, begin, width)
+
+        statements.append(loops.loop("tile", tiles, tile))
+        start = loops.simplify(start + tiles * width)
+        rest = loops.simplify(rest - tiles * width)
+    if loops.value_of(rest) != 0:
+        statements.append(
+            loops.loop(
+                "rest",
+                rest,
+                lambda index: _row(stage, {**indices, axis.var: start + index}, 1),
+            )
+        )
+    return loops.sequence(*statements)
+
+
+def _accumulators(stage: Stage) -> int:
+    # Several values at once need registers for what compares them, too.
+    return _ACCUMULATORS if len(stage.values) == 1 else 1
+
+
+def _tile(stage: Stage, indices: dict[tirx.Var, Any], begin: Any, width: int) -> tirx.Stmt:
+    accumulators = _allocate(stage, width)
+    axis = stage.axes[-1]
+
+    def each(body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
+        return loops.loop("lane", loops.const(width, axis.extent), body, ForKind.VECTORIZED)
+
+    def update(found: list[Any]) -> tirx.Stmt:
+        reduced = dict(zip((a.var for a in stage.reduce), found, strict=True))
+        return each(
+            lambda lane: _update(
+                stage, {**indices, **reduced, axis.var: begin + lane}, accumulators, lane
+            )
+        )
+
+    return loops.sequence(
+        *map(tirx.AllocBuffer, accumulators),
+        each(lambda lane: _start(stage, {**indices, axis.var: begin + lane}, accumulators, lane)),
+        loops.nest(
+            [a.var.name for a in stage.reduce],
+            [substitute(a.extent, indices) for a in stage.reduce],
+            update,
+        ),
+        each(lambda lane: _store(stage, {**indices, axis.var: begin + lane}, accumulators, lane)),
+    )
+
+
+def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
+    """Return what computes one element."""
+    combine = combiner(stage) if lanes > 1 else None
+    count = elementwise.collapsible(stage, stage.reduce)
+    outer, inner = stage.reduce[:-count], stage.reduce[-count:]
+    extents = [substitute(axis.extent, indices) for axis in inner]
+    extent = loops.product(extents, extents[0])
+    width = lanes * _accumulators(stage)
+    size = loops.value_of(extent)
+    if combine is None or not is_contiguous(stage, inner[-1].var):
+        width = 1
+    elif size is not None and size < _FEWEST_FOR_VECTORS:
+        width = 1  # the next element's sum does not wait for this one's
+    result = _allocate(stage, 1)
+    zero = loops.const(0, extent)
+
+    def reduced(found: Sequence[Any], last: Any) -> dict[tirx.Var, Any]:
+        values = dict(zip((axis.var for axis in outer), found, strict=True))
+        rest = loops.unravel(last, extents)
+        return {**indices, **values, **dict(zip((a.var for a in inner), rest, strict=True))}
+
+    def serial(first: Any, number: Any) -> Callable[[list[Any]], tirx.Stmt]:
+        return lambda found: loops.loop(
+            inner[-1].var.name,
+            number,
+            lambda i: _update(stage, reduced(found, first + i), result, zero),
+        )
+
+    def over(body: Callable[[list[Any]], tirx.Stmt]) -> tirx.Stmt:
+        sizes = [substitute(axis.extent, indices) for axis in outer]
+        return loops.nest([axis.var.name for axis in outer], sizes, body)
+
+    begin = [*map(tirx.AllocBuffer, result), _start(stage, indices, result, zero)]
+    end = _store(stage, indices, result, zero)
+    if width == 1:
+        return loops.sequence(*begin, over(serial(zero, extent)), end)
+    accumulators = _allocate(stage, width)
+
+    def each(width: int, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
+        return loops.loop("lane", loops.const(width, extent), body, ForKind.VECTORIZED)
+
+    whole = loops.simplify(tirx.floordiv(extent, width))
+    rest = loops.simplify(extent - whole * width)
+
+    def vectors(found: list[Any]) -> tirx.Stmt:
+        return loops.loop(
+            inner[-1].var.name,
+            whole,
+            lambda i: each(
+                width,
+                lambda lane: _update(stage, reduced(found, i * width + lane), accumulators, lane),
+            ),
+        )
+
+    steps = [
+        *begin,
+        *map(tirx.AllocBuffer, accumulators),
+        each(width, lambda lane: _start(stage, indices, accumulators, lane)),
+        over(vectors),
+    ]
+    half = width // 2
+    while half:
+        steps.append(
+            each(half, lambda lane, half=half: _merge(combine, accumulators, lane, lane + half))
+        )
+        half //= 2
+    if loops.value_of(rest) != 0:
+        steps.append(over(serial(loops.simplify(whole * width), rest)))
+    into = [tirx.BufferLoad(buffer, [zero]) for buffer in result]
+    other = [tirx.BufferLoad(buffer, [zero]) for buffer in accumulators]
+    steps.append(_assign(result, zero, combine(into, other)))
+    return loops.sequence(*steps, end)
+
+
+def _allocate(stage: Stage, width: int) -> list[tirx.Var]:
+    return [
+        tirx.decl_buffer((width,), str(buffer.dtype), f"{buffer.name}_acc", scope="local")
+        for buffer in stage.partial
+    ]
+
+
+def _start(
+    stage: Stage, indices: dict[tirx.Var, Any], accumulators: list[tirx.Var], lane: Any
+) -> tirx.Stmt:
+    return loops.sequence(
+        *(
+            tirx.BufferStore(buffer, substitute(identity, indices), [lane])
+            for buffer, identity in zip(accumulators, stage.identities, strict=True)
+        )
+    )
+
+
+def _update(
+    stage: Stage, indices: dict[tirx.Var, Any], accumulators: list[tirx.Var], lane: Any
+) -> tirx.Stmt:
+    def old(index: int, _: list[Any]) -> Any:
+        return tirx.BufferLoad(accumulators[index], [lane])
+
+    values = [replace_loads(substitute(v, indices), stage.partial, old) for v in stage.values]
+    return _assign(accumulators, lane, values)
+
+
+def _merge(
+    combine: Callable[[list[Any], list[Any]], list[Any]],
+    accumulators: list[tirx.Var],
+    lane: Any,
+    other: Any,
+) -> tirx.Stmt:
+    left = [tirx.BufferLoad(buffer, [lane]) for buffer in accumulators]
+    right = [tirx.BufferLoad(buffer, [other]) for buffer in accumulators]
+    return _assign(accumulators, lane, combine(left, right))
+
+
+def _assign(buffers: list[tirx.Var], lane: Any, values: list[Any]) -> tirx.Stmt:
+    """Return what stores values that may read what is stored to."""
+    if len(values) == 1:
+        return tirx.BufferStore(buffers[0], values[0], [lane])
+    names = [tirx.Var(f"{buffer.name}_new", str(buffer.dtype)) for buffer in buffers]
+    return loops.sequence(
+        *(tirx.Bind(name, value) for name, value in zip(names, values, strict=True)),
+        *(
+            tirx.BufferStore(buffer, name, [lane])
+            for buffer, name in zip(buffers, names, strict=True)
+        ),
+    )
+
+
+def _store(
+    stage: Stage,
+    indices: dict[tirx.Var, Any],
+    accumulators: list[tirx.Var],
+    lane: Any,
+) -> tirx.Stmt:
+    def result(index: int, _: Any = None) -> Any:
+        return tirx.BufferLoad(accumulators[index], [lane])
+
+    if stage.finish is None:
+        values = [result(i) for i in range(len(stage.outputs))]
+    else:
+        values = [
+            replace_loads(substitute(value, indices), stage.partial, result)
+            for value in stage.finish
+        ]
+    return loops.sequence(
+        *(
+            tirx.BufferStore(output, value, stage.element(output, indices))
+            for output, value in zip(stage.outputs, values, strict=True)
+        )
+    )

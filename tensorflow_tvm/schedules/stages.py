@@ -1,0 +1,304 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Functions as TE makes them, read as a list of stages: one for each tensor that is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tvm import ir, s_tir, tirx
+from tvm_ffi.structural import structural_equal, structural_mutate, structural_walk
+
+_PURE = 1  # of TVM's CallEffectKind
+_CHEAP = ("if_then_else", "reinterpret", "likely", "shift_left", "shift_right", "bitwise_and")
+_EXPENSIVE = 16  # as many simple operations as exp takes
+
+
+@dataclasses.dataclass
+class Axis:
+    """A variable that runs from 0 to below `extent`."""
+
+    var: tirx.Var
+    extent: Any
+
+    @property
+    def size(self) -> int | None:
+        """The extent, None where it is a symbol."""
+        return self.extent.value if isinstance(self.extent, tirx.IntImm) else None
+
+
+@dataclasses.dataclass
+class Stage:
+    """A tensor, or several of a shape, and how their elements are computed.
+
+    Attributes
+    ----------
+    name : str
+        What its author called it.
+    outputs : list of tirx.Var
+        The tensors. Element ``[axes]`` of each is written.
+    axes : list of Axis
+        One for each dimension of the outputs.
+    reduce : list of Axis
+        What a reduction runs over; none otherwise.
+    identities : list of tirx.Expr
+        What a reduction begins with, for each output; none otherwise.
+    values : list of tirx.Expr
+        The elements; in a reduction their new values, with loads of the outputs for the old ones.
+    finish : list of tirx.Expr or None
+        What is stored when a reduction is done, in place of its result, with loads of `partial` for
+        it.
+    partial : list of tirx.Var
+        In a reduction: what `values` load, and `finish`.
+    """
+
+    name: str
+    outputs: list[tirx.Var]
+    axes: list[Axis]
+    reduce: list[Axis]
+    identities: list[Any]
+    values: list[Any]
+    partial: list[tirx.Var] = dataclasses.field(default_factory=list)
+    finish: list[Any] | None = None
+
+    @property
+    def reads(self) -> list[ir.TensorLoad]:
+        """The loads of other tensors."""
+        found: list[ir.TensorLoad] = []
+        for value in (*self.values, *(self.finish or ())):
+            structural_walk(value, [(ir.TensorLoad, found.append)])
+        return [load for load in found if not any(load.source.same_as(b) for b in self.partial)]
+
+    def element(self, output: tirx.Var, indices: Mapping[tirx.Var, Any]) -> list[Any]:
+        """Return the indices of an element of an output, which may hold one row only."""
+        return [indices[axis.var] for axis in self.axes[len(self.axes) - len(output.shape) :]]
+
+    @property
+    def sources(self) -> list[tirx.Var]:
+        """The tensors that it reads."""
+        return [load.source for load in self.reads]
+
+
+@dataclasses.dataclass
+class Program:
+    """A function's stages, in their order, and the tensors that are neither inputs nor outputs."""
+
+    stages: list[Stage | tirx.Stmt]  # a statement where it is no such stage
+    intermediates: list[tirx.Var]
+
+
+def read(function: tirx.PrimFunc) -> Program | None:
+    """Read an unscheduled function; None if it is not as TE makes them."""
+    root = function.body
+    if not isinstance(root, s_tir.SBlockRealize):
+        return None
+    block = root.block
+    if block.iter_vars or block.init is not None or block.match_buffers:
+        return None
+    nests = block.body.seq if isinstance(block.body, tirx.SeqStmt) else [block.body]
+    return Program([_stage(nest) or nest for nest in nests], list(block.alloc_buffers))
+
+
+def name_of(stage: Stage | tirx.Stmt) -> str:
+    """Return what the author of a stage called it."""
+    if isinstance(stage, Stage):
+        return stage.name
+    found: list[str] = []
+    structural_walk(stage, [(s_tir.SBlock, lambda block: found.append(block.name_hint))])
+    return ", ".join(found)
+
+
+def _stage(nest: tirx.Stmt) -> Stage | None:
+    while isinstance(nest, tirx.For):
+        nest = nest.body
+    if not isinstance(nest, s_tir.SBlockRealize):
+        return None
+    block = nest.block
+    if block.alloc_buffers or block.match_buffers or not _is_true(nest.predicate):
+        return None
+    axes: list[Axis] = []
+    reduce: list[Axis] = []
+    for axis in block.iter_vars:
+        if axis.iter_type not in (0, 2) or not _is_zero(axis.dom.min):
+            return None
+        (reduce if axis.iter_type == 2 else axes).append(Axis(axis.var, axis.dom.extent))
+    stores = _stores(block.body)
+    first = _stores(block.init) if block.init is not None else []
+    if not stores or bool(reduce) != bool(first):
+        return None
+    outputs = [store.buffer for store in stores]
+    for store in (*stores, *(first or ())):
+        if len(store.indices) != len(axes) or not all(
+            index.same_as(axis.var) for index, axis in zip(store.indices, axes, strict=True)
+        ):
+            return None
+    if first and not all(a.buffer.same_as(b) for a, b in zip(first, outputs, strict=False)):
+        return None
+    if first and len(first) != len(stores):
+        return None
+    stage = Stage(
+        block.name_hint,
+        outputs,
+        axes,
+        reduce,
+        [store.value for store in first],
+        [store.value for store in stores],
+        outputs if reduce else [],
+    )
+    own = [axis.var for axis in axes]
+    for value in stage.values:
+        for load in loads(value):
+            mine = any(load.source.same_as(buffer) for buffer in outputs)
+            if mine and not (reduce and all(map(tirx.Var.same_as, load.indices, own))):
+                return None
+    if any(_has_effects(value) for value in stage.values):
+        return None
+    return _with_one_type(stage)
+
+
+def _with_one_type(stage: Stage) -> Stage:
+    """Return `stage` with axes that are all of one integer type, so that they can be one."""
+    axes = [*stage.axes, *stage.reduce]
+    types = {str(axis.extent.ty) for axis in axes}
+    if len(types | {str(axis.var.ty) for axis in axes}) <= 1:
+        return stage
+    wide = {axis.var: tirx.Var(axis.var.name, "int64") for axis in axes}
+
+    def see_load(load: ir.TensorLoad, mutator: Any) -> Any:
+        indices = [wide.get(index, index) for index in load.indices]
+        return tirx.BufferLoad(load.source, [mutator.mutate(index) for index in indices])
+
+    def see_variable(variable: tirx.Var, mutator: Any) -> Any:
+        return wide[variable].astype(str(variable.ty)) if variable in wide else variable
+
+    def widened(value: Any) -> Any:
+        return structural_mutate(value, [(ir.TensorLoad, see_load), (tirx.Var, see_variable)])
+
+    def axes_of(axes: list[Axis]) -> list[Axis]:
+        return [Axis(wide[axis.var], _wide(axis.extent)) for axis in axes]
+
+    return dataclasses.replace(
+        stage,
+        axes=axes_of(stage.axes),
+        reduce=axes_of(stage.reduce),
+        identities=[widened(value) for value in stage.identities],
+        values=[widened(value) for value in stage.values],
+    )
+
+
+def _wide(extent: Any) -> Any:
+    if isinstance(extent, tirx.IntImm):
+        return tirx.IntImm("int64", extent.value)
+    return extent.astype("int64")
+
+
+def _stores(body: tirx.Stmt) -> list[tirx.BufferStore]:
+    """Return the stores that `body` consists of, with names replaced by what they stand for."""
+    bound: dict[tirx.Var, Any] = {}
+    stores: list[tirx.BufferStore] = []
+    for statement in body.seq if isinstance(body, tirx.SeqStmt) else [body]:
+        if isinstance(statement, tirx.Bind) and not stores:
+            bound[statement.var] = substitute(statement.value, bound)
+        elif isinstance(statement, tirx.BufferStore):
+            value = substitute(statement.value, bound)
+            stores.append(tirx.BufferStore(statement.buffer, value, statement.indices))
+        else:
+            return []
+    return stores
+
+
+def _is_true(condition: Any) -> bool:
+    return isinstance(condition, tirx.IntImm) and bool(condition.value)
+
+
+def _is_zero(expression: Any) -> bool:
+    return isinstance(expression, tirx.IntImm) and expression.value == 0
+
+
+def _has_effects(value: Any) -> bool:
+    """Whether it matters how often `value` is computed."""
+    found: list[bool] = []
+
+    def see(call: ir.Call) -> None:
+        effect = getattr(call.op, "get_attr", lambda name: None)("TCallEffectKind")
+        found.append(effect is None or effect > _PURE)
+
+    structural_walk(value, [(ir.Call, see)])
+    return any(found)
+
+
+def loads(expression: Any) -> list[ir.TensorLoad]:
+    """Return the reads of tensors in an expression."""
+    found: list[ir.TensorLoad] = []
+    structural_walk(expression, [(ir.TensorLoad, found.append)])
+    return found
+
+
+def substitute(expression: Any, values: Mapping[tirx.Var, Any]) -> Any:
+    """Return `expression` with variables replaced, by values of their types."""
+    if not values:
+        return expression
+
+    def see(variable: tirx.Var, mutator: Any) -> Any:
+        if variable not in values:
+            return variable
+        value, dtype = values[variable], str(variable.ty)
+        return value if str(value.ty) == dtype else value.astype(dtype)
+
+    return structural_mutate(expression, [(tirx.Var, see)])
+
+
+def replace_loads(expression: Any, buffers: Sequence[tirx.Var], new: Callable) -> Any:
+    """Return `expression` with ``new(i, indices)`` in place of the loads of ``buffers[i]``."""
+
+    def see(load: ir.TensorLoad, mutator: Any) -> Any:
+        for i, buffer in enumerate(buffers):
+            if load.source.same_as(buffer):
+                return new(i, [mutator.mutate(index) for index in load.indices])
+        return mutator.default_mutate(load)
+
+    return structural_mutate(expression, [(ir.TensorLoad, see)])
+
+
+def uses(expression: Any, variable: tirx.Var) -> bool:
+    """Whether `variable` is in an expression."""
+    found: list[bool] = []
+    structural_walk(expression, [(tirx.Var, lambda var: found.append(var.same_as(variable)))])
+    return any(found)
+
+
+def is_same(a: Any, b: Any) -> bool:
+    """Whether two expressions are the same."""
+    return bool(structural_equal(a, b))
+
+
+def count_expensive(value: Any) -> int:
+    """Return how many functions such as exp an expression has."""
+    found: list[str] = []
+
+    def see(call: ir.Call) -> None:
+        name = getattr(call.op, "name", "").rpartition(".")[2]
+        if name not in _CHEAP:
+            found.append(name)
+
+    structural_walk(value, [(ir.Call, see)])
+    return len(found)
+
+
+def work_of(stage: Stage) -> int:
+    """Return how long an element of a stage takes, in reads of memory."""
+    return 1 + _EXPENSIVE * sum(map(count_expensive, (*stage.values, *(stage.finish or ()))))

@@ -1,0 +1,193 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""exp, log, tanh, sigmoid and erf of float32, as arithmetic that LLVM makes vectors of.
+
+The C library's take one number at a time. Arguments are reduced as in W. J. Cody and W. Waite,
+"Software Manual for the Elementary Functions" (1980); what is left is a polynomial, fitted by
+C. L. Lawson's iteratively reweighted least squares (1961) to the least maximal error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm import ir, tirx
+from tvm_ffi.structural import structural_mutate
+
+_LOG2_E = 1.4426950408889634
+# log(2) in two parts, of which multiples of the first are exact.
+_LN2_HIGH = 0.693359375
+_LN2_LOW = -2.12194440e-4
+
+_EXP = (0.49999994, 0.16666521, 0.04166839, 0.0083687175, 0.00138145965)
+_LOG = (
+    *(0.33333313, -0.25000009, 0.20002134, -0.16668007, 0.14219223),
+    *(-0.12405138, 0.11890336, -0.11679643, 0.0674656),
+)
+_TANH = (-0.33333331, 0.1333321, -0.0539472, 0.021702968, -0.008182674, 0.0021475370)
+_TANH_SMALL = 0.625
+_ERF = (
+    *(0.12837917, -0.37612638, 0.11283782, -0.0268654),
+    *(0.0052209455, -0.00084828265, 0.00011256931, -9.641473e-06),
+)
+_LOG_ERFC = (
+    *(0.00020382256, -1.1296585, -0.63304543, -0.10863193, 0.0253683),
+    *(-0.0042799276, 0.0004630849, -2.5201984e-05, 2.4356203e-07),
+)
+
+
+def rewrite(expression: Any) -> Any:
+    """Return `expression` with those functions of float32 and float16 written out."""
+
+    def see(call: ir.Call, mutator: Any) -> Any:
+        call = mutator.default_mutate(call)
+        name = getattr(call.op, "name", "").rpartition(".")[2]
+        dtype = str(call.ty)
+        if name not in _FUNCTIONS or dtype not in ("float32", "float16"):
+            return call
+        (argument,) = call.args
+        x = tirx.Var("x", "float32")
+        value = tirx.Let(x, _cast(argument, "float32"), _FUNCTIONS[name](x))
+        return _cast(value, dtype)
+
+    return structural_mutate(expression, [(ir.Call, see)])
+
+
+def _cast(value: Any, dtype: str) -> Any:
+    return value if str(value.ty) == dtype else value.astype(dtype)
+
+
+def _f(value: float) -> Any:
+    return tirx.const(value, "float32")
+
+
+def _i(value: int) -> Any:
+    return tirx.const(value, "int32")
+
+
+def _bits(value: Any) -> Any:
+    return tirx.reinterpret("int32", value)
+
+
+def _float(bits: Any) -> Any:
+    return tirx.reinterpret("float32", bits)
+
+
+def _let(value: Any, body: Callable[[Any], Any]) -> Any:
+    var = tirx.Var("t", str(value.ty))
+    return tirx.Let(var, value, body(var))
+
+
+def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
+    result = _f(coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        result = result * x + _f(coefficient)
+    return result
+
+
+def _exp(x: Any) -> Any:
+    # Beyond these limits it is 0, and infinite. A comparison with NaN is false, which keeps it.
+    limited = tirx.Select(x > _f(89.0), _f(89.0), tirx.Select(x < _f(-104.0), _f(-104.0), x))
+
+    def scaled(n: Any, x: Any) -> Any:
+        r = x - n * _f(_LN2_HIGH) - n * _f(_LN2_LOW)
+        value = _let(r, lambda r: r * r * _polynomial(r, _EXP) + r + _f(1.0))
+        # In two factors, since 2**n itself may be no normal number.
+        whole = n.astype("int32")
+        half = whole >> _i(1)
+        return value * _power_of_two(half) * _power_of_two(whole - half)
+
+    return _let(
+        limited,
+        lambda x: _let(tirx.floor(x * _f(_LOG2_E) + _f(0.5)), lambda n: scaled(n, x)),
+    )
+
+
+def _power_of_two(exponent: Any) -> Any:
+    return _float((exponent + _i(127)) << _i(23))
+
+
+def _log(x: Any) -> Any:
+    least = _f(1.17549435e-38)
+    # What has no full mantissa is made larger first.
+    normal = tirx.Select(x < least, x * _f(2.0**23), x)
+    shift = tirx.Select(x < least, _i(23), _i(0))
+
+    def of_bits(bits: Any) -> Any:
+        # The mantissa's interval is moved from [1, 2) to [sqrt(1/2), sqrt(2)).
+        moved = bits - _i(0x3F3504F3)
+        exponent = (moved >> _i(23)) - shift
+        mantissa = _float(bits - ((moved >> _i(23)) << _i(23)))
+
+        def value(f: Any, e: Any) -> Any:
+            tail = f * f * f * _polynomial(f, _LOG) + e * _f(_LN2_LOW)
+            return (tail - f * f * _f(0.5)) + f + e * _f(_LN2_HIGH)
+
+        return _let(
+            mantissa - _f(1.0),
+            lambda f: _let(exponent.astype("float32"), lambda e: value(f, e)),
+        )
+
+    infinity, nan = _float(_i(0x7F800000)), _float(_i(0x7FC00000))
+    result = _let(_bits(normal), of_bits)
+    result = tirx.Select(x < infinity, result, x)  # infinity and NaN are their own
+    return tirx.Select(x > _f(0.0), result, tirx.Select(x < _f(0.0), nan, _log_of_rest(x)))
+
+
+def _log_of_rest(x: Any) -> Any:
+    """Return minus infinity for zeros, and NaN for itself."""
+    return tirx.Select(_is_zero(x), _float(_i(-0x800000)), x)
+
+
+def _is_zero(x: Any) -> Any:
+    return (_bits(x) & _i(0x7FFFFFFF)) == _i(0)
+
+
+def _absolute(x: Any) -> Any:
+    return _float(_bits(x) & _i(0x7FFFFFFF))
+
+
+def _with_sign_of(value: Any, x: Any) -> Any:
+    return _float(_bits(value) | (_bits(x) & _i(-0x80000000)))
+
+
+def _tanh(x: Any) -> Any:
+    def of_absolute(a: Any) -> Any:
+        small = _let(a * a, lambda u: a + a * u * _polynomial(u, _TANH))
+        large = _f(1.0) - _f(2.0) / (_exp(a + a) + _f(1.0))
+        return _with_sign_of(tirx.Select(a < _f(_TANH_SMALL), small, large), x)
+
+    return _let(_absolute(x), of_absolute)
+
+
+def _sigmoid(x: Any) -> Any:
+    # Of minus the absolute value, so that nothing cancels and nothing overflows.
+    return _let(
+        _exp(-_absolute(x)), lambda e: tirx.Select(x >= _f(0.0), _f(1.0), e) / (_f(1.0) + e)
+    )
+
+
+def _erf(x: Any) -> Any:
+    def of_absolute(a: Any) -> Any:
+        small = _let(a * a, lambda u: a + a * _polynomial(u, _ERF))
+        limited = tirx.Select(a > _f(3.93), _f(3.93), a)
+        large = _f(1.0) - _let(limited, lambda a: _exp(_polynomial(a, _LOG_ERFC)))
+        return _with_sign_of(tirx.Select(a < _f(1.0), small, large), x)
+
+    return _let(_absolute(x), of_absolute)
+
+
+_FUNCTIONS = {"exp": _exp, "log": _log, "tanh": _tanh, "sigmoid": _sigmoid, "erf": _erf}
