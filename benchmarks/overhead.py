@@ -30,17 +30,10 @@ from __future__ import annotations
 
 import argparse
 import collections
-import dataclasses
-import datetime
-import importlib.metadata
-import json
 import os
-import platform
-import re
 import sys
 import tempfile
-import timeit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,33 +43,12 @@ import tvm_ffi
 from tvm import te
 
 import tensorflow_tvm as tftvm
+from benchmarks.measure import Case, results, run, write
 
 SIZE = 3
 OPS, MANY_OPS = 200, 4000
 QUICK_OPS = 400
 EAGER = "eager, per call"
-SETTINGS = [  # of the environment, that change how fast things are
-    "OMP_NUM_THREADS",
-    "TENSORFLOW_TVM_THREADPOOL",
-    "TF_ENABLE_ONEDNN_OPTS",
-    "TF_NUM_INTEROP_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TVM_NUM_THREADS",
-]
-
-
-@dataclasses.dataclass
-class Case:
-    """Something to time."""
-
-    name: str
-    group: str
-    call: Callable[[], object]
-    ops: int = 1
-    rival: str = ""  # the name of the case to compare with
-    bar: float | None = None  # what the ratio should not exceed
-    count: int = 1
-    times: list[float] = dataclasses.field(default_factory=list)
 
 
 def compile_library(path: Path) -> None:
@@ -195,69 +167,6 @@ def make_cases(folder: Path, many_ops: int) -> list[Case]:
     return cases
 
 
-def run(cases: list[Case], repetitions: int, seconds: float) -> None:
-    """Time every case `repetitions` times, for about `seconds` each."""
-    for case in cases:
-        timer = timeit.Timer(case.call)
-        timer.timeit(10)  # traces and warms up
-        case.count = max(1, int(seconds / (timer.timeit(20) / 20)))
-    for repetition in range(repetitions):
-        first = repetition % len(cases)
-        for case in cases[first:] + cases[:first]:
-            case.times.append(timeit.timeit(case.call, number=case.count) / case.count / case.ops)
-        end = "\r" if sys.stderr.isatty() and repetition + 1 < repetitions else "\n"
-        print(f"repetition {repetition + 1} of {repetitions}", end=end, file=sys.stderr, flush=True)
-
-
-def summary(values: Sequence[float] | np.ndarray, scale: float = 1.0) -> dict[str, float]:
-    """Return the median and the spread of some values."""
-    low, median, high = np.percentile(values, [25, 50, 75])
-    figures = {"min": np.min(values), "p25": low, "median": median, "p75": high}
-    return {key: round(float(value * scale), 4) for key, value in figures.items()}
-
-
-def ratio(
-    times: Sequence[float] | np.ndarray, rival: Sequence[float] | np.ndarray
-) -> dict[str, float]:
-    """Return the median and the spread of the ratios of each repetition."""
-    return summary(np.divide(times, rival))
-
-
-def results(cases: list[Case]) -> list[dict]:
-    """Return a row for each case; times are in microseconds."""
-    by_name = {(case.group, case.name): case for case in cases}
-    rows = []
-    for case in cases:
-        row = {"group": case.group, "case": case.name, "microseconds": summary(case.times, 1e6)}
-        if case.rival:
-            rival = by_name[case.group, case.rival]
-            row |= {"rival": case.rival, "bar": case.bar, "ratio": ratio(case.times, rival.times)}
-        rows.append(row)
-    return rows
-
-
-def machine(arguments: argparse.Namespace, load: tuple[float, ...]) -> dict:
-    """Return where and how the figures were measured."""
-    packages = ["tensorflow", "tensorflow-cpu", "apache-tvm", "apache-tvm-ffi", "numpy"]
-    versions = {"python": platform.python_version(), "tensorflow_tvm": tftvm.__version__}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "cpu": model[1] if model else platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "load_before": [round(value, 2) for value in load],
-        "load_after": [round(value, 2) for value in os.getloadavg()],
-        "versions": versions,
-        "flags": {k: v for k, v in vars(arguments).items() if k != "output"},
-        "environment": {name: os.environ[name] for name in SETTINGS if name in os.environ},
-    }
-
-
 def print_table(rows: list[dict]) -> None:
     """Print the rows for people."""
     group = None
@@ -318,10 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.markdown:
         print(f"\n{markdown(rows)}")
     if arguments.output:
-        # `bazel run` starts programs in a folder of its own.
-        output = Path(os.environ.get("BUILD_WORKING_DIRECTORY", ""), arguments.output)
-        document = {**machine(arguments, load), "results": rows}
-        output.write_text(json.dumps(document, indent=2) + "\n")
+        write(arguments.output, rows, arguments, load)
     missed = [row for row in rows if row.get("bar") and row["ratio"]["median"] > row["bar"]]
     for row in missed:
         print(f"over its bar of {row['bar']}: {row['case']}, {row['group']}", file=sys.stderr)
