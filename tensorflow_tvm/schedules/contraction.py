@@ -121,9 +121,11 @@ def emit(found: Contraction, lanes: int) -> tirx.Stmt:
     batch = [axis.extent for axis in found.batch]
 
     def one(index: Any, share: bool) -> tirx.Stmt:
-        values = loops.unravel(index, batch)
-        indices = dict(zip((axis.var for axis in found.batch), values, strict=True))
-        return _Matrix(found, indices, lanes).emit(share)
+        def matrix(values: list[Any]) -> tirx.Stmt:
+            indices = dict(zip((axis.var for axis in found.batch), values, strict=True))
+            return _Matrix(found, indices, lanes).emit(share)
+
+        return loops.unravel(index, batch, matrix)
 
     if not batch:
         return one(loops.const(0, like), True)
@@ -172,8 +174,8 @@ class _Matrix:
             # Lines a power of two apart would push each other out of the cache.
             left = self._buffer((_ROWS, self.depth + _PADDING), f"{name}_left")
 
-            def rows(index: Any) -> tirx.Stmt:
-                down, start = loops.unravel(index, [self.tiles_down, starts])
+            def rows(found: list[Any]) -> tirx.Stmt:
+                down, start = found
                 start = loops.simplify(start * _ACROSS)
                 return loops.sequence(
                     self._pack_left(left, down),
@@ -185,7 +187,12 @@ class _Matrix:
                 )
 
             return loops.sequence(
-                tirx.AllocBuffer(left), loops.loop("down", number, lambda i: rows(first + i))
+                tirx.AllocBuffer(left),
+                loops.loop(
+                    "down",
+                    number,
+                    lambda i: loops.unravel(first + i, [self.tiles_down, starts], rows),
+                ),
             )
 
         def shared(count: Any, work: Any, body: Callable[[Any, Any], tirx.Stmt]) -> tirx.Stmt:
@@ -207,7 +214,14 @@ class _Matrix:
         return tirx.decl_buffer(list(shape), self.dtype, name, scope=scope)
 
     def _pack_right(self, right: tirx.Var, panel: Any) -> tirx.Stmt:
-        *outer, across = loops.unravel(panel, [*self.outer, self.tiles_across])
+        return loops.unravel(
+            panel,
+            [*self.outer, self.tiles_across],
+            lambda found: self._pack_panel(right, panel, found),
+        )
+
+    def _pack_panel(self, right: tirx.Var, panel: Any, found: list[Any]) -> tirx.Stmt:
+        *outer, across = found
         axes = self.found.columns
         values = dict(zip((axis.var for axis in axes[:-1]), outer, strict=True))
         start = across * self.lanes
@@ -255,20 +269,29 @@ class _Matrix:
             row = down * _ROWS + i
             if loops.value_of(loops.simplify(tirx.floormod(self.rows, _ROWS))) != 0:
                 row = tirx.min(row, self.rows - 1)
-            indices = {**self.indices, **self._row_indices(row)}
 
-            def copy(found: list[Any]) -> tirx.Stmt:
-                reduced = dict(zip((a.var for a in self.stage.reduce), found, strict=True))
-                value = substitute(self.found.left, {**indices, **reduced})
-                return tirx.BufferStore(left, value, [i, self._depth_of(found)])
+            def copies(indices: dict[tirx.Var, Any]) -> tirx.Stmt:
+                def copy(found: list[Any]) -> tirx.Stmt:
+                    reduced = dict(zip((a.var for a in self.stage.reduce), found, strict=True))
+                    value = substitute(self.found.left, {**indices, **reduced})
+                    return tirx.BufferStore(left, value, [i, self._depth_of(found)])
 
-            return self._over_depth(copy)
+                return self._over_depth(copy)
+
+            return self._of_row(row, copies)
 
         return loops.loop("i", loops.const(_ROWS, self.zero), line)
 
-    def _row_indices(self, row: Any) -> dict[tirx.Var, Any]:
-        values = loops.unravel(row, [axis.extent for axis in self.found.rows])
-        return dict(zip((axis.var for axis in self.found.rows), values, strict=True))
+    def _of_row(self, row: Any, body: Callable[[dict[tirx.Var, Any]], tirx.Stmt]) -> tirx.Stmt:
+        """Return ``body(indices)`` for the axes of a row, and those that are known before."""
+        axes = self.found.rows
+        return loops.unravel(
+            row,
+            [axis.extent for axis in axes],
+            lambda values: body(
+                {**self.indices, **dict(zip((axis.var for axis in axes), values, strict=True))}
+            ),
+        )
 
     def _over_depth(self, body: Callable[[list[Any]], tirx.Stmt]) -> tirx.Stmt:
         reduce = self.stage.reduce
@@ -317,18 +340,21 @@ class _Matrix:
         )
 
     def _store(self, tile: tirx.Var, down: Any, panel: Any) -> tirx.Stmt:
-        *outer, across = loops.unravel(panel, [*self.outer, self.tiles_across])
+        return loops.unravel(
+            panel,
+            [*self.outer, self.tiles_across],
+            lambda found: self._store_tile(tile, down, found),
+        )
+
+    def _store_tile(self, tile: tirx.Var, down: Any, found: list[Any]) -> tirx.Stmt:
+        *outer, across = found
         axes = self.found.columns
         values = dict(zip((axis.var for axis in axes[:-1]), outer, strict=True))
         start = across * self.lanes
+        output = self.stage.outputs[0]
 
-        def element(i: Any, row: Any, lane: Any) -> tirx.Stmt:
-            indices = {
-                **self.indices,
-                **values,
-                **self._row_indices(row),
-                axes[-1].var: start + lane,
-            }
+        def element(i: Any, row: dict[tirx.Var, Any], lane: Any) -> tirx.Stmt:
+            indices = {**row, **values, axes[-1].var: start + lane}
             value: Any = tirx.BufferLoad(tile, [i, lane])
             if self.stage.finish is not None:
                 value = replace_loads(
@@ -336,27 +362,25 @@ class _Matrix:
                     self.stage.partial,
                     lambda index, _: tirx.BufferLoad(tile, [i, lane]),
                 )
-            output = self.stage.outputs[0]
             return tirx.BufferStore(output, value, self.stage.element(output, indices))
 
         def line(i: Any) -> tirx.Stmt:
-            row = down * _ROWS + i
+            def stores(indices: dict[tirx.Var, Any]) -> tirx.Stmt:
+                def store(count: Any, kind: ForKind) -> tirx.Stmt:
+                    return loops.loop("lane", count, lambda lane: element(i, indices, lane), kind)
 
-            def stores(count: Any, kind: ForKind) -> tirx.Stmt:
-                return loops.loop("lane", count, lambda lane: element(i, row, lane), kind)
-
-            full = loops.const(self.lanes, self.zero)
-            if loops.value_of(loops.simplify(tirx.floormod(self.width, self.lanes))) == 0:
-                body = stores(full, ForKind.VECTORIZED)
-            else:
+                full = loops.const(self.lanes, self.zero)
+                if loops.value_of(loops.simplify(tirx.floormod(self.width, self.lanes))) == 0:
+                    return store(full, ForKind.VECTORIZED)
                 rest = loops.simplify(self.width - start)
-                body = tirx.IfThenElse(
-                    rest >= full,
-                    stores(full, ForKind.VECTORIZED),
-                    stores(rest, ForKind.SERIAL),
+                return tirx.IfThenElse(
+                    rest >= full, store(full, ForKind.VECTORIZED), store(rest, ForKind.SERIAL)
                 )
+
+            row = down * _ROWS + i
+            body = self._of_row(row, stores)
             if loops.value_of(loops.simplify(tirx.floormod(self.rows, _ROWS))) == 0:
                 return body
             return tirx.IfThenElse(row < self.rows, body, None)
 
-        return loops.loop("i", loops.const(_ROWS, self.zero), line, ForKind.UNROLLED)
+        return loops.loop("i", loops.const(_ROWS, self.zero), line)

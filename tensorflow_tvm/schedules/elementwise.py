@@ -89,7 +89,7 @@ def emit(stage: Stage, indices: dict[tirx.Var, Any]) -> tirx.Stmt:
     def element(found: list[Any]) -> tirx.Stmt:
         *first, last = found
         values = dict(zip((axis.var for axis in outer), first, strict=True))
-        rest = loops.unravel(last, [axis.extent for axis in inner])
+        rest = loops.split_index(last, [axis.extent for axis in inner])
         values.update(zip((axis.var for axis in inner), rest, strict=True))
         return store(stage, {**indices, **values})
 
@@ -111,8 +111,8 @@ def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
     tiles = [loops.simplify(loops.ceil_div(axis.extent, _SQUARE)) for axis in (other, last)]
     extents = [*(axis.extent for axis in outer), tiles[0]]
 
-    def tile(index: Any) -> tirx.Stmt:
-        *found, down = loops.unravel(index, extents)
+    def tile(found: list[Any]) -> tirx.Stmt:
+        *found, down = found
         indices = dict(zip((axis.var for axis in outer), found, strict=True))
 
         def square(across: Any) -> tirx.Stmt:
@@ -135,7 +135,9 @@ def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
     return loops.blocks(
         loops.product(extents, like),
         loops.work([like, _SQUARE]),
-        lambda first, number: loops.loop("down", number, lambda i: tile(first + i)),
+        lambda first, number: loops.loop(
+            "down", number, lambda i: loops.unravel(first + i, extents, tile)
+        ),
     )
 
 
@@ -153,11 +155,20 @@ def share(stage: Stage) -> tirx.Stmt:
     row = loops.product([axis.extent for axis in inner], like)
     rows = loops.product([axis.extent for axis in outer], like)
     extents = [axis.extent for axis in outer]
+    zero = loops.const(0, like)
 
-    def element(row_index: Any, index: Any) -> tirx.Stmt:
-        found = [*loops.unravel(row_index, extents)]
-        found += loops.unravel(index, [axis.extent for axis in inner])
-        return store(stage, dict(zip((axis.var for axis in stage.axes), found, strict=True)))
+    def run(row_index: Any, first: Any, number: Any) -> tirx.Stmt:
+        """Compute `number` elements of a row."""
+
+        def elements(found: list[Any]) -> tirx.Stmt:
+            def element(i: Any) -> tirx.Stmt:
+                rest = loops.split_index(first + i, [axis.extent for axis in inner])
+                axes = (axis.var for axis in stage.axes)
+                return store(stage, dict(zip(axes, [*found, *rest], strict=True)))
+
+            return loops.loop(inner[-1].var.name, number, element)
+
+        return loops.unravel(row_index, extents, elements)
 
     length = max(loops.GRAIN // work, 1)  # of the pieces that long rows are shared out in
     if (loops.value_of(row) or length + 1) <= length:
@@ -167,7 +178,7 @@ def share(stage: Stage) -> tirx.Stmt:
             lambda first, number: loops.loop(
                 "row",
                 number,
-                lambda i: loops.loop(inner[-1].var.name, row, lambda j: element(first + i, j)),
+                lambda i: run(first + i, zero, row),
             ),
             alone=emit(stage, {}),
         )
@@ -175,23 +186,22 @@ def share(stage: Stage) -> tirx.Stmt:
         return loops.blocks(
             row,
             loops.work([work]),
+            lambda first, number: run(zero, first, number),
+        )
+
+    def shared(pieces: Any) -> tirx.Stmt:
+        def piece(found: list[Any]) -> tirx.Stmt:
+            row_index, which = found
+            start = which * length
+            return run(row_index, start, loops.simplify(tirx.min(length, row - start)))
+
+        return loops.blocks(
+            loops.product([rows, pieces], like),
+            loops.work([tirx.min(row, length), work]),
             lambda first, number: loops.loop(
-                inner[-1].var.name, number, lambda j: element(loops.const(0, like), first + j)
+                "piece", number, lambda i: loops.unravel(first + i, [rows, pieces], piece)
             ),
-        )
-    pieces = loops.simplify(loops.ceil_div(row, length))
-
-    def piece(index: Any) -> tirx.Stmt:
-        row_index, which = loops.unravel(index, [rows, pieces])
-        return loops.loop(
-            inner[-1].var.name,
-            loops.simplify(tirx.min(length, row - which * length)),
-            lambda j: element(row_index, which * length + j),
+            alone=emit(stage, {}),
         )
 
-    return loops.blocks(
-        loops.product([rows, pieces], like),
-        loops.work([tirx.min(row, length), work]),
-        lambda first, number: loops.loop("piece", number, lambda i: piece(first + i)),
-        alone=emit(stage, {}),
-    )
+    return loops.bind("pieces", loops.simplify(loops.ceil_div(row, length)), shared)

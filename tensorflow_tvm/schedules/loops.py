@@ -124,29 +124,45 @@ def blocks(
     alone
         What does all of it on one thread; by default `body` does.
     """
-    # In 64 bits, as the work of a tensor may have more than its elements.
-    grain = tirx.floordiv(tirx.IntImm("int64", GRAIN), tirx.max(work, tirx.IntImm("int64", 1)))
-    size = tirx.max(_cast(simplify(grain), _dtype(total)), ceil_div(total, _MOST_BLOCKS))
-    size = simplify(ceil_div(tirx.max(size, const(1, total)), multiple) * multiple)
-    count = simplify(ceil_div(total, size))
-    total_is_odd = value_of(simplify(tirx.floormod(total, size))) != 0
+    if not isinstance(total, (tirx.IntImm, tirx.Var)):
+        return bind("total", total, lambda total: blocks(total, work, body, multiple, alone))
     whole = body(const(0, total), total) if alone is None else alone
     is_small = simplify(_cast(total, "int64") * work < LEAST_SHARED)
-    if value_of(count) == 1 or value_of(is_small) == 1:
+    if value_of(is_small) == 1:
         return whole
+    # In 64 bits, as the work of a tensor may have more than its elements.
+    grain = tirx.floordiv(tirx.IntImm("int64", GRAIN), tirx.max(work, tirx.IntImm("int64", 1)))
+    least = simplify(ceil_div(tirx.max(total, const(1, total)), _MOST_BLOCKS))
 
-    def block(index: Any) -> tirx.Stmt:
-        return bind(
-            "first",
-            simplify(index * size),
-            lambda first: bind(
-                "number",
-                simplify(tirx.min(size, total - first)) if total_is_odd else size,
-                lambda number: body(first, number),
-            ),
-        )
+    def share(grain: Any, least: Any) -> tirx.Stmt:
+        size = simplify(ceil_div(tirx.max(grain, least), multiple) * multiple)
+        return bind("size", size, count)
 
-    shared = loop("block", count, block, ForKind.PARALLEL)
+    def count(size: Any) -> tirx.Stmt:
+        return bind("count", simplify(ceil_div(total, size)), all_of(size))
+
+    def all_of(size: Any) -> Callable[[Any], tirx.Stmt]:
+        is_odd = value_of(simplify(tirx.floormod(total, size))) != 0
+
+        def block(index: Any) -> tirx.Stmt:
+            return bind(
+                "first",
+                simplify(index * size),
+                lambda first: bind(
+                    "number",
+                    simplify(tirx.min(size, total - first)) if is_odd else size,
+                    lambda number: body(first, number),
+                ),
+            )
+
+        return lambda count: loop("block", count, block, ForKind.PARALLEL)
+
+    # Each is a variable: TVM cannot lower quotients of quotients by symbols.
+    shared = bind(
+        "grain",
+        _cast(simplify(grain), _dtype(total)),
+        lambda grain: bind("least", least, lambda least: share(grain, least)),
+    )
     return shared if value_of(is_small) == 0 else tirx.IfThenElse(is_small, whole, shared)
 
 
@@ -169,8 +185,34 @@ def _cast(value: Any, dtype: str) -> Any:
     return value if _dtype(value) == dtype else value.astype(dtype)
 
 
-def unravel(index: Any, extents: Sequence[Any]) -> list[Any]:
-    """Return the indices that `index` stands for, where `extents` are counted through in order."""
+def unravel(
+    index: Any, extents: Sequence[Any], body: Callable[[list[Any]], tirx.Stmt]
+) -> tirx.Stmt:
+    """Return ``body(indices)`` for what `index` stands for, counting through `extents` in order.
+
+    Each index is a variable: TVM cannot lower quotients of quotients by symbols.
+    """
+    if not extents:
+        return body([])
+
+    def step(index: Any, rest: Sequence[Any], found: list[Any]) -> tirx.Stmt:
+        if len(rest) == 1:
+            return body([index, *found])
+        return bind(
+            "index",
+            simplify(tirx.floormod(index, rest[-1])),
+            lambda inner: bind(
+                "quotient",
+                simplify(tirx.floordiv(index, rest[-1])),
+                lambda outer: step(outer, rest[:-1], [inner, *found]),
+            ),
+        )
+
+    return bind("index", simplify(index), lambda index: step(index, extents, []))
+
+
+def split_index(index: Any, extents: Sequence[Any]) -> list[Any]:
+    """Return the indices that `index` stands for as expressions; `extents` are constants."""
     indices: list[Any] = []
     for extent in reversed(extents[1:]):
         indices.append(tirx.floormod(index, extent))

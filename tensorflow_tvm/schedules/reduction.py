@@ -355,7 +355,7 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
 
     def reduced(found: Sequence[Any], last: Any) -> dict[tirx.Var, Any]:
         values = dict(zip((axis.var for axis in outer), found, strict=True))
-        rest = loops.unravel(last, extents)
+        rest = loops.split_index(last, extents)
         return {**indices, **values, **dict(zip((a.var for a in inner), rest, strict=True))}
 
     def serial(first: Any, number: Any) -> Callable[[list[Any]], tirx.Stmt]:

@@ -41,8 +41,7 @@ def share(group: Group, lanes: Callable[[Stage], int]) -> tirx.Stmt:
         ]
         work = work + loops.work([*inner, work_of(stage)])
 
-    def row(index: Any, buffers: list[tirx.Var]) -> tirx.Stmt:
-        found = loops.unravel(index, extents)
+    def row(found: list[Any], buffers: list[tirx.Var]) -> tirx.Stmt:
         statements = []
         for stage in _with_local(group, buffers):
             indices = dict(zip((axis.var for axis in stage.axes), found, strict=False))
@@ -59,7 +58,11 @@ def share(group: Group, lanes: Callable[[Stage], int]) -> tirx.Stmt:
         ]
         return loops.sequence(
             *map(tirx.AllocBuffer, buffers),
-            loops.loop("row", number, lambda i: row(first + i, buffers)),
+            loops.loop(
+                "row",
+                number,
+                lambda i: loops.unravel(first + i, extents, lambda found: row(found, buffers)),
+            ),
         )
 
     return loops.blocks(loops.product(extents, like), loops.simplify(work), rows)

@@ -735,7 +735,9 @@ def test_failure_in_a_graph():
     def broken(x):
         return te.compute(x.shape, lambda i: x[i + 1])
 
-    with pytest.raises(ValueError, match=r"TVM op 'broken'(.|\n)*x\[v_i \+ 1\], which is outside x"):
+    with pytest.raises(
+        ValueError, match=r"TVM op 'broken'(.|\n)*x\[v_i \+ 1\], which is outside x"
+    ):
         tf.function(broken).get_concrete_function(tf.TensorSpec([3]))
 
 

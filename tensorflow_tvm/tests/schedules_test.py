@@ -456,7 +456,7 @@ def test_reductions_have_vectors_on_the_inside():
 
 @pytest.mark.parametrize("function", [_sum_rows, _sum_columns, _max_columns])
 def test_reductions_are_parallel(function):
-    text = _text(_prim_func(function, (512, 512)))
+    text = _text(_prim_func(function, (1024, 2048)))
     assert "T.parallel" in text
     assert "T.vectorized" in text
 
@@ -469,7 +469,7 @@ def test_small_loops_are_not_parallel(function):
 def test_loops_of_unknown_length_are_parallel_where_they_are_long():
     text = _text(_prim_func(_transpose3, [te.var(name) for name in "nmk"]))
     assert text.count("T.parallel") == 1
-    assert "16384" in text[: text.index("T.parallel")]
+    assert " < T.int64(" in text[: text.index("T.parallel")]
 
 
 def test_c_has_no_vectors():
@@ -574,9 +574,7 @@ def test_function_without_schedule_gets_one(compiled):
     function = _two_stages()
     tftvm.build(function)
     (module,) = compiled
-    text = module["main"].script()
-    assert "T.parallel" in text
-    assert "T.vectorized" in text
+    assert "T.vectorized" in module["main"].script()
 
 
 def test_scheduled_function_beside_one_that_is_not(compiled):
@@ -585,7 +583,7 @@ def test_scheduled_function_beside_one_that_is_not(compiled):
     tftvm.build({"scheduled": schedule, "other": _two_stages()})
     (module,) = compiled
     assert structural_equal(module["scheduled"].body, schedule.mod["main"].body)
-    assert "T.parallel" in module["other"].script()
+    assert "T.vectorized" in module["other"].script()
 
 
 @pytest.mark.parametrize("n", [33, 144])
