@@ -92,6 +92,14 @@ def test_every_kernel_is_right(schedules):
         assert size == sum(4 * np.prod(s) for s in kernel.shapes) + cases[0].call().numpy().nbytes
 
 
+def test_table_of_the_documentation_is_of_the_results(schedules):
+    root = SCRIPT.parents[1]
+    rows = json.loads((root / "benchmarks/results/schedules.json").read_text())["results"]
+    table = schedules.markdown(schedules.in_documentation(rows))
+    assert len(table.splitlines()) == 2 + 2 * (1 + 19)
+    assert table in (root / "docs/schedules.md").read_text()
+
+
 def test_help(schedules):
     process = subprocess.run(
         [sys.executable, SCRIPT, "--help"],
