@@ -110,7 +110,45 @@ def read(function: tirx.PrimFunc) -> Program | None:
     if block.iter_vars or block.init is not None or block.match_buffers:
         return None
     nests = block.body.seq if isinstance(block.body, tirx.SeqStmt) else [block.body]
-    return Program([_stage(nest) or nest for nest in nests], list(block.alloc_buffers))
+    stages = [_stage(nest) or nest for nest in nests]
+    return Program(stages, list(block.alloc_buffers)) if _are_written_once(stages) else None
+
+
+def _are_written_once(stages: list[Stage | tirx.Stmt]) -> bool:
+    """Whether each tensor is written by one stage, and read after that, as in TE."""
+    written: list[tirx.Var] = []
+    read: list[tirx.Var] = []
+    for stage in stages:
+        if isinstance(stage, Stage):
+            writes = stage.outputs
+            read.extend(stage.sources)
+        else:
+            writes = _writes(stage)
+        for buffer in writes:
+            if any(buffer.same_as(other) for other in (*written, *read)):
+                return False
+        written.extend(writes)
+        if not isinstance(stage, Stage):
+            structural_walk(stage, [(tirx.Var, read.append)])
+    return True
+
+
+def _writes(statement: tirx.Stmt) -> list[tirx.Var]:
+    """Return the tensors that a statement writes, each once."""
+    found: list[tirx.Var] = []
+
+    def see(buffer: tirx.Var) -> None:
+        if not any(buffer.same_as(other) for other in found):
+            found.append(buffer)
+
+    structural_walk(
+        statement,
+        [
+            (tirx.BufferStore, lambda store: see(store.buffer)),
+            (s_tir.SBlock, lambda block: [see(region.source) for region in block.writes] and None),
+        ],
+    )
+    return found
 
 
 def name_of(stage: Stage | tirx.Stmt) -> str:

@@ -472,6 +472,39 @@ def test_loops_of_unknown_length_are_parallel_where_they_are_long():
     assert " < T.int64(" in text[: text.index("T.parallel")]
 
 
+_TWICE = """
+@T.prim_func(s_tir=True)
+def twice(x: T.Buffer((4,), "float32"), y: T.Buffer((4,), "float32")):
+    t = T.sblock_alloc_buffer((4,), "float32")
+    for i in range(4):
+        with T.sblock("first"):
+            v = T.axis.spatial(4, i)
+            t[v] = x[v] * T.float32(2)
+    for i in range(4):
+        with T.sblock("second"):
+            v = T.axis.spatial(4, i)
+            {second}
+    for i in range(4):
+        with T.sblock("third"):
+            v = T.axis.spatial(4, i)
+            y[v] = t[v] + T.float32(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ("t[v] = x[v] * T.float32(3)", lambda x: x * 3 + 1),
+        ("t[v] = t[v] + x[v]", lambda x: x * 3 + 1),
+        ("t[3 - v] = x[v] * T.float32(3)", lambda x: x[::-1] * 3 + 1),
+    ],
+)
+def test_tensor_that_is_written_twice(second, expected):
+    function = tvm.script.from_source(_TWICE.format(second=second))
+    x = np.float32([1, 2, 3, 4])
+    np.testing.assert_array_equal(tftvm.build(function)["twice"](x), expected(x))
+
+
 def test_c_has_no_vectors():
     assert "T.vectorized" not in _text(_prim_func(_sum_rows, (256, 256)), {"kind": "c"})
 
