@@ -23,6 +23,7 @@ from tensorflow_tvm.library import stats
 from tensorflow_tvm.module import Module
 from tensorflow_tvm.op import Op, op
 from tensorflow_tvm.signature import Argument, Signature
+from tensorflow_tvm.tune import Tuning, TuningResult, tune
 
 __version__ = "0.1.0"
 
@@ -34,12 +35,15 @@ __all__ = [
     "Module",
     "Op",
     "Signature",
+    "Tuning",
+    "TuningResult",
     "build",
     "explain",
     "export_library",
     "op",
     "stats",
     "sysconfig",
+    "tune",
 ]
 
 del _gradients  # imported for the gradients that it registers

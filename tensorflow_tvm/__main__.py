@@ -38,6 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     inspect.add_argument("library", help="a shared library")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     inspect.set_defaults(run=_inspect)
+    tune = commands.add_parser(
+        "tune",
+        help="search for faster schedules",
+        description="Search for faster schedules of the functions that a Python file defines: in a "
+        "dict FUNCTIONS, or as PrimFuncs. A dict REFERENCES may name the same in TensorFlow. "
+        "Ctrl-C ends the search, and what was found until then is kept.",
+    )
+    tune.add_argument("file", help="the Python file")
+    tune.add_argument("functions", nargs="*", help="those to be tuned (default: all)")
+    tune.add_argument("--target", default="host", help="as for tensorflow_tvm.build; or a dict")
+    tune.add_argument("--trials", type=int, default=64, help="per function (default: %(default)s)")
+    tune.add_argument("--seconds", type=float, help="for all functions (default: no limit)")
+    tune.add_argument("--database", help="the folder to store schedules in")
+    tune.add_argument("--plot", help="draw the search to this file, such as tuning.svg")
+    tune.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    tune.add_argument("--libm", action="store_true", help="take exp and the like from there")
+    tune.set_defaults(run=_tune)
     options = parser.parse_args(arguments)
     return options.run(options)
 
@@ -55,6 +72,32 @@ def _inspect(options: argparse.Namespace) -> int:
         print(error.message if isinstance(error, tf.errors.OpError) else error, file=sys.stderr)
         return 1
     print(json.dumps(description, indent=2) if options.json else _table(description))
+    return 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow_tvm as tftvm
+    from tensorflow_tvm import source_file
+
+    try:
+        functions, references = source_file.read(options.file, options.functions)
+        tuning = tftvm.tune(
+            functions,
+            source_file.parse_target(options.target),
+            options.trials,
+            options.seconds,
+            libm=options.libm,
+            reference=references,
+            database=options.database,
+            seed=options.seed,
+        )
+        print(tuning)
+        if options.plot:
+            tuning.plot(options.plot)
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        print(f"{options.file}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -129,7 +129,7 @@ class Op:
         self._shapes = None if shapes is None else self._parse_shapes(shapes)
         self._lock = threading.Lock()
         self._built: dict[Any, Function] = {}
-        self._compiled: list[tuple[str, list[Any]]] = []
+        self._compiled: dict[Any, tuple[str, list[Any]]] = {}
         self._called: dict[Any, Function] = {}  # eagerly, with tensors only
         self._warned = False
 
@@ -214,7 +214,13 @@ class Op:
     @property
     def compiled(self) -> tuple[tuple[str, list[Any]], ...]:
         """What has been compiled: name and signature of each, and its TE tensors."""
-        return tuple(self._compiled)
+        return tuple(self._compiled.values())
+
+    def recompile(self) -> None:
+        """Compile anew when called next; graphs that have been traced keep what they have."""
+        with self._lock:
+            self._built.clear()
+            self._called.clear()
 
     @property
     def _context(self) -> str:
@@ -278,7 +284,7 @@ class Op:
             with self._lock:
                 function = self._built.get(key)
                 if function is None:
-                    function = self._build(tensors, shapes, attrs)
+                    function, self._compiled[key] = self._build(tensors, shapes, attrs)
                     self._built[key] = function
                     self._warn_of_many_builds()
         return function
@@ -316,7 +322,8 @@ class Op:
 
     def _build(
         self, tensors: list[tf.Tensor], shapes: list[Any], attrs: dict[str, Any]
-    ) -> Function:
+    ) -> tuple[Function, tuple[str, list[Any]]]:
+        """Return the compiled function, and its entry in `compiled`."""
         compiler_ = compiler()
         with compiler_.explain_failure(self._where):
             placeholders = compiler_.placeholders(
@@ -332,8 +339,7 @@ class Op:
         device = "gpu" if compiler_.is_gpu(self._target) else None
         library = Library(content, None, name)
         result = Function(library, name, target_device=device, stateful=self._stateful)
-        self._compiled.append((f"{name}{result.signature}", whole))
-        return result
+        return result, (f"{name}{result.signature}", whole)
 
     def _run(self, placeholders: list[Any], attrs: dict[str, Any]) -> Any:
         """Call the function as it was called, with placeholders for tensors."""

@@ -18,7 +18,7 @@ bounds.py sees to it that no function reads outside a tensor. Then gpu.py leaves
 dlight, and cpu.py makes loops of its own: stages.py reads the function as a list of stages,
 fusion.py decides which are computed together, and one of the rules makes the loops of each:
 elementwise.py, reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes
-out functions such as exp.
+out functions such as exp. What has been tuned gets the schedule that was found.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ import tvm
 from tvm import s_tir, tirx
 from tvm_ffi.structural import structural_visit
 
-from tensorflow_tvm.schedules import cpu, gpu
+from tensorflow_tvm.schedules import cpu, gpu, vector_math
 from tensorflow_tvm.schedules.bounds import check_reads
+from tensorflow_tvm.tuning import database
 
 Notes = dict[str, list[str]]
 _MARK = "tirx.is_scheduled"  # the mark that TVM's own schedulers leave
@@ -64,11 +65,45 @@ def apply(
         notes[""] = ["as written: its author has scheduled it"]
         return function
     checked = check_reads(function)
-    if "gpu" in target.keys:
-        scheduled = gpu.schedule(checked.function, target, notes)
-    else:
-        scheduled = cpu.schedule(checked.function, target, libm, notes)
+    scheduled = _tuned(checked.function, target, libm, notes)
+    if scheduled is None:
+        scheduled = by_rules(checked.function, target, libm, notes)
     return checked.with_conditions(scheduled)
+
+
+def by_rules(
+    function: tirx.PrimFunc,
+    target: tvm.target.Target,
+    libm: bool = False,
+    notes: Notes | None = None,
+) -> tirx.PrimFunc:
+    """Return `function`, whose reads have been checked, with the default schedule; see `apply`."""
+    notes = {} if notes is None else notes
+    if "gpu" in target.keys:
+        return gpu.schedule(function, target, notes)
+    return cpu.schedule(function, target, libm, notes)
+
+
+def for_search(function: tirx.PrimFunc, libm: bool = False) -> tirx.PrimFunc:
+    """Return `function`, whose reads have been checked, as schedules are searched for: without."""
+    return function if libm else function.with_body(vector_math.rewrite(function.body))
+
+
+def _tuned(
+    function: tirx.PrimFunc, target: tvm.target.Target, libm: bool, notes: Notes
+) -> tirx.PrimFunc | None:
+    """Return `function` with the schedule that tuning has found, if it has been tuned."""
+    if target.kind.name != "llvm" or not database.is_there():
+        return None
+    plain = for_search(function, libm)
+    entry = database.find(plain, target)
+    if entry is None:
+        return None
+    gain = entry.default / entry.tuned
+    notes[""] = [
+        f"tuned: {gain:.2f} times as fast as the default schedule, the best of {entry.trials}"
+    ]
+    return mark_scheduled(entry.apply(plain))
 
 
 def mark_scheduled(function: tirx.PrimFunc) -> tirx.PrimFunc:

@@ -25,7 +25,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tvm import ir, tirx
-from tvm_ffi.structural import structural_mutate
+from tvm_ffi.structural import structural_mutate, structural_visit
+
+# In functions of functions of functions, the outer ones stay the C library's: to simplify them, TVM
+# replaces each variable by its value, for minutes.
+_DEEPEST = 2
 
 _LOG2_E = 1.4426950408889634
 # log(2) in two parts, of which multiples of the first are exact.
@@ -53,17 +57,38 @@ def rewrite(expression: Any) -> Any:
     """Return `expression` with those functions of float32 and float16 written out."""
 
     def see(call: ir.Call, mutator: Any) -> Any:
-        call = mutator.default_mutate(call)
-        name = getattr(call.op, "name", "").rpartition(".")[2]
-        dtype = str(call.ty)
-        if name not in _FUNCTIONS or dtype not in ("float32", "float16"):
-            return call
-        (argument,) = call.args
+        function = _function_of(call)
+        if function is None or _depth(call) > _DEEPEST:
+            return mutator.default_mutate(call)
+        (argument,) = mutator.default_mutate(call).args
         x = tirx.Var("x", "float32")
-        value = tirx.Let(x, _cast(argument, "float32"), _FUNCTIONS[name](x))
-        return _cast(value, dtype)
+        value = tirx.Let(x, _cast(argument, "float32"), function(x))
+        return _cast(value, str(call.ty))
 
     return structural_mutate(expression, [(ir.Call, see)])
+
+
+def _function_of(call: ir.Call) -> Callable[[Any], Any] | None:
+    """Return what writes out a call; None if it stays as it is."""
+    if str(call.ty) not in ("float32", "float16"):
+        return None
+    return _FUNCTIONS.get(getattr(call.op, "name", "").rpartition(".")[2])
+
+
+def _depth(call: ir.Call) -> int:
+    """Return how many of the functions are nested in each other in `call`."""
+    depth = deepest = 0
+
+    def see(call: ir.Call, visitor: Any) -> None:
+        nonlocal depth, deepest
+        step = _function_of(call) is not None
+        depth += step
+        deepest = max(deepest, depth)
+        visitor.default_visit(call)
+        depth -= step
+
+    structural_visit(call, [(ir.Call, see)])
+    return deepest
 
 
 def _cast(value: Any, dtype: str) -> Any:

@@ -136,3 +136,19 @@ def test_libm(name):
     for libm in (True, False):
         module = tftvm.build([tensor, result], libm=libm)
         np.testing.assert_allclose(module["main"](x[-8:]), expected[-8:], rtol=1e-6)
+
+
+def test_functions_of_functions_are_compiled_soon():
+    """TVM needs minutes where all of four or five nested ones are written out."""
+
+    @tftvm.op
+    def nested(x):
+        def element(i):
+            softplus = te.log(1 + te.exp(te.sigmoid(x[i])))
+            return te.exp(-te.tanh(softplus))
+
+        return te.compute(x.shape, element)
+
+    x = np.linspace(-4, 4, 1000, dtype=np.float32)
+    expected = np.exp(-np.tanh(np.log1p(np.exp(1 / (1 + np.exp(-x.astype(np.float64)))))))
+    np.testing.assert_allclose(nested(x), expected, rtol=1e-6)

@@ -1,0 +1,19 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""What `tensorflow_tvm.tune` is made of. Needs apache-tvm.
+
+search.py has TVM's MetaSchedule propose schedules, worker.py runs in a process of its own and
+measures them, measure.py talks to that process, and database.py keeps the best.
+"""
