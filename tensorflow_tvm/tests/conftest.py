@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +24,9 @@ import pytest
 import tensorflow as tf
 
 from tensorflow_tvm.tests import libraries
+
+# What the user has tuned is not for the tests, nor for the processes that they start.
+os.environ["TENSORFLOW_TVM_TUNING_DIR"] = ""
 
 
 @pytest.fixture(params=["eager", "function", "unknown_shapes", "session"])

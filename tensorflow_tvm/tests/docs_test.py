@@ -70,6 +70,7 @@ def test_python_code_runs_and_prints_what_it_says(page, tmp_path):
         """,
         str(tmp_path),
         str(page),
+        env={"TENSORFLOW_TVM_TUNING_DIR": str(tmp_path / "tuned")},
     )
     expected = re.findall(r"^\s*print\(.*\)  # (.*)$", source, re.MULTILINE)
     assert len(expected) == len(re.findall(r"^\s*print\(", source, re.MULTILINE))
@@ -126,7 +127,7 @@ def _messages(page: Path) -> list[str]:
 def texts():
     """The texts in the op library and in the Python package."""
     package = Path(tftvm.__file__).parent
-    sources = [*package.glob("*.py"), *package.glob("schedules/*.py")]
+    sources = [*package.glob("*.py"), *package.glob("schedules/*.py"), *package.glob("tuning/*.py")]
     python = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     python = re.sub(r'"\s*\n\s*f?"', "", python)  # string literals side by side
     library = Path(tftvm.sysconfig.get_lib_path()).read_bytes().decode("utf-8", errors="replace")
