@@ -43,9 +43,9 @@ def build(obj: Any, target: Any = "host", name: str | None = None, *, libm: bool
         What to call the function, where `obj` is one. By default its own name, ``"main"`` for TE
         tensors.
     libm : bool, optional
-        Take exp, log, tanh, sigmoid and erf of float32 from the C library, one number at a time. By
-        default functions without a schedule get forms of ours, which are vectors, and at most 2.5
-        units in the last place off.
+        Take exp, log, tanh, sigmoid, erf, sin and cos of float32 from the C library, one number at
+        a time. By default functions without a schedule get forms of ours, which are vectors, and at
+        most 2.5 units in the last place off.
 
     Returns
     -------

@@ -25,14 +25,14 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tvm import ir, tirx
+from tvm import ir, sym, tirx
 from tvm.tirx import ForKind
+from tvm_ffi.structural import structural_walk
 
 from tensorflow_tvm.schedules import loops
 from tensorflow_tvm.schedules.stages import Axis, Stage, replace_loads, substitute, uses
 
-_ROWS = 6  # times two vectors: as many accumulators as leave registers for the operands
-_VECTORS = 2
+_ACCUMULATORS = 12  # vectors, which leave registers for the operands
 _PADDING = 16
 _ACROSS = 16  # tiles, for which a panel of the left operand is packed once
 # With fewer columns or rows, or products to add, copying an operand takes longer than it saves.
@@ -54,6 +54,8 @@ class Contraction:
     batch, rows, columns : list of Axis
         The axes that both factors have, those of the left one only, and those of the right one,
         the last of which is the last axis of the output.
+    split : dict
+        The axes of the stage that are not among these, in terms of two that are.
     """
 
     stage: Stage
@@ -62,6 +64,7 @@ class Contraction:
     batch: list[Axis]
     rows: list[Axis]
     columns: list[Axis]
+    split: dict[tirx.Var, Any]
 
 
 def match(stage: Stage) -> Contraction | None:
@@ -82,11 +85,12 @@ def match(stage: Stage) -> Contraction | None:
         factors = factors.value
     if not isinstance(factors, tirx.Mul):
         return None
-    left, right = factors.a, factors.b
-    last = stage.axes[-1].var
+    axes, split = _split_groups(stage.axes, factors)
+    left, right = (_in_terms_of(split, axes, factor) for factor in (factors.a, factors.b))
+    last = axes[-1].var
     if uses(left, last):
         left, right = right, left
-    axes = [axis for axis in stage.axes if axis.size != 1]
+    axes = [axis for axis in axes if axis.size != 1]
     batch = [a for a in axes if uses(left, a.var) and uses(right, a.var)]
     rows = [a for a in axes if uses(left, a.var) and not uses(right, a.var)]
     columns = [a for a in axes if uses(right, a.var) and not uses(left, a.var)]
@@ -106,12 +110,56 @@ def match(stage: Stage) -> Contraction | None:
         return None
     if wide:
         left, right = left.astype(dtype), right.astype(dtype)
-    return Contraction(stage, left, right, batch, rows, columns)
+    return Contraction(stage, left, right, batch, rows, columns, split)
 
 
-def describe(lanes: int) -> str:
+def _split_groups(axes: list[Axis], factors: Any) -> tuple[list[Axis], dict[tirx.Var, tirx.Expr]]:
+    """Make two axes of each that counts through groups, as the channels of some convolutions do."""
+    found: dict[tirx.Var, int] = {}
+
+    def see(quotient: tirx.FloorDiv) -> None:
+        if isinstance(quotient.a, tirx.Var) and isinstance(quotient.b, tirx.IntImm):
+            found[quotient.a] = int(quotient.b.value)
+
+    structural_walk(factors, [(tirx.FloorDiv, see)])
+    all_axes: list[Axis] = []
+    split: dict[tirx.Var, tirx.Expr] = {}
+    for axis in axes:
+        size = found.get(axis.var)
+        if size is None or axis.size is None or axis.size % size:
+            all_axes.append(axis)
+            continue
+        dtype = str(axis.var.ty)
+        group = Axis(
+            tirx.Var(f"{axis.var.name}_group", dtype), loops.const(axis.size // size, axis.extent)
+        )
+        inner = Axis(tirx.Var(axis.var.name, dtype), loops.const(size, axis.extent))
+        all_axes += [group, inner]
+        split[axis.var] = group.var * size + inner.var
+    return all_axes, split
+
+
+def _in_terms_of(split: dict[tirx.Var, tirx.Expr], axes: list[Axis], value: Any) -> Any:
+    """Return `value` with the axes that have been split replaced by what they were split into."""
+    if not split:
+        return value
+    analyzer = sym.Analyzer()
+    for axis in axes:
+        analyzer.bind(axis.var, ir.Range(0, axis.extent))
+    return analyzer.simplify(substitute(value, split))
+
+
+def describe(found: Contraction, lanes: int) -> str:
     """Return how `emit` computes a stage, in words."""
-    return f"a product of matrices: both packed, tiles of {_ROWS} x {lanes * _VECTORS} in registers"
+    rows, columns = _tile_of(found, lanes)
+    return f"a product of matrices: both packed, tiles of {rows} x {columns} in registers"
+
+
+def _tile_of(found: Contraction, lanes: int) -> tuple[int, int]:
+    """Return the rows and columns of a tile: two vectors wide, if there is as much."""
+    width = found.columns[-1].size
+    vectors = 1 if width is not None and width <= lanes else 2
+    return _ACCUMULATORS // vectors, lanes * vectors
 
 
 def emit(found: Contraction, lanes: int) -> tirx.Stmt:
@@ -150,7 +198,7 @@ class _Matrix:
         for axis in found.stage.axes:
             if axis.size == 1:
                 indices[axis.var] = loops.const(0, axis.extent)
-        self.lanes = lanes * _VECTORS
+        self.tile_rows, self.lanes = _tile_of(found, lanes)
         like = found.columns[-1].extent
         self.zero = loops.const(0, like)
         self.depth = loops.product([a.extent for a in self.stage.reduce], like)
@@ -160,7 +208,7 @@ class _Matrix:
         self.outer = [axis.extent for axis in found.columns[:-1]]
         self.tiles_across = loops.simplify(loops.ceil_div(self.width, self.lanes))
         self.panels = loops.simplify(loops.product(self.outer, like) * self.tiles_across)
-        self.tiles_down = loops.simplify(loops.ceil_div(self.rows, _ROWS))
+        self.tiles_down = loops.simplify(loops.ceil_div(self.rows, self.tile_rows))
         self.dtype = str(self.stage.partial[0].dtype)
 
     def emit(self, share: bool) -> tirx.Stmt:
@@ -172,7 +220,7 @@ class _Matrix:
 
         def compute(first: Any, number: Any) -> tirx.Stmt:
             # Lines a power of two apart would push each other out of the cache.
-            left = self._buffer((_ROWS, self.depth + _PADDING), f"{name}_left")
+            left = self._buffer((self.tile_rows, self.depth + _PADDING), f"{name}_left")
 
             def rows(found: list[Any]) -> tirx.Stmt:
                 down, start = found
@@ -266,8 +314,8 @@ class _Matrix:
     def _pack_left(self, left: tirx.Var, down: Any) -> tirx.Stmt:
         def line(i: Any) -> tirx.Stmt:
             # Rows beyond the last are copies of it, and not stored.
-            row = down * _ROWS + i
-            if loops.value_of(loops.simplify(tirx.floormod(self.rows, _ROWS))) != 0:
+            row = down * self.tile_rows + i
+            if loops.value_of(loops.simplify(tirx.floormod(self.rows, self.tile_rows))) != 0:
                 row = tirx.min(row, self.rows - 1)
 
             def copies(indices: dict[tirx.Var, Any]) -> tirx.Stmt:
@@ -280,7 +328,7 @@ class _Matrix:
 
             return self._of_row(row, copies)
 
-        return loops.loop("i", loops.const(_ROWS, self.zero), line)
+        return loops.loop("i", loops.const(self.tile_rows, self.zero), line)
 
     def _of_row(self, row: Any, body: Callable[[dict[tirx.Var, Any]], tirx.Stmt]) -> tirx.Stmt:
         """Return ``body(indices)`` for the axes of a row, and those that are known before."""
@@ -304,12 +352,12 @@ class _Matrix:
         return loops.simplify(result)
 
     def _tile(self, left: tirx.Var, right: tirx.Var, down: Any, panel: Any) -> tirx.Stmt:
-        tile = self._buffer((_ROWS, self.lanes), f"{self.stage.name}_tile", "local")
+        tile = self._buffer((self.tile_rows, self.lanes), f"{self.stage.name}_tile", "local")
 
         def each(body: Callable[[Any, Any], tirx.Stmt]) -> tirx.Stmt:
             return loops.loop(
                 "i",
-                loops.const(_ROWS, self.zero),
+                loops.const(self.tile_rows, self.zero),
                 lambda i: loops.loop(
                     "lane",
                     loops.const(self.lanes, self.zero),
@@ -355,6 +403,8 @@ class _Matrix:
 
         def element(i: Any, row: dict[tirx.Var, Any], lane: Any) -> tirx.Stmt:
             indices = {**row, **values, axes[-1].var: start + lane}
+            for axis, value in self.found.split.items():
+                indices[axis] = substitute(value, indices)
             value: Any = tirx.BufferLoad(tile, [i, lane])
             if self.stage.finish is not None:
                 value = replace_loads(
@@ -377,10 +427,10 @@ class _Matrix:
                     rest >= full, store(full, ForKind.VECTORIZED), store(rest, ForKind.SERIAL)
                 )
 
-            row = down * _ROWS + i
+            row = down * self.tile_rows + i
             body = self._of_row(row, stores)
-            if loops.value_of(loops.simplify(tirx.floormod(self.rows, _ROWS))) == 0:
+            if loops.value_of(loops.simplify(tirx.floormod(self.rows, self.tile_rows))) == 0:
                 return body
             return tirx.IfThenElse(row < self.rows, body, None)
 
-        return loops.loop("i", loops.const(_ROWS, self.zero), line)
+        return loops.loop("i", loops.const(self.tile_rows, self.zero), line)

@@ -103,7 +103,7 @@ class _Rules:
             return elementwise.share(stage)
         product = contraction.match(stage) if lanes > 1 else None
         if product is not None:
-            self._note(stage, contraction.describe(lanes))
+            self._note(stage, contraction.describe(product, lanes))
             return contraction.emit(product, lanes)
         simple = reduction.unrolled(stage)
         if simple is not None:

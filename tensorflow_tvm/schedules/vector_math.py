@@ -12,11 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""exp, log, tanh, sigmoid and erf of float32, as arithmetic that LLVM makes vectors of.
+"""exp, log, tanh, sigmoid, erf, sin and cos of float32, as arithmetic that LLVM makes vectors of.
 
 The C library's take one number at a time. Arguments are reduced as in W. J. Cody and W. Waite,
 "Software Manual for the Elementary Functions" (1980); what is left is a polynomial, fitted by
-C. L. Lawson's iteratively reweighted least squares (1961) to the least maximal error.
+C. L. Lawson's iteratively reweighted least squares (1961) to the least maximal error. Angles are
+reduced as by M. H. Payne and R. N. Hanek, "Radian Reduction for Trigonometric Functions" (1983).
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ _LOG_ERFC = (
     *(0.00020382256, -1.1296585, -0.63304543, -0.10863193, 0.0253683),
     *(-0.0042799276, 0.0004630849, -2.5201984e-05, 2.4356203e-07),
 )
+_SIN = (-0.16666655, 0.0083321779, -0.0001951727)
+_COS = (0.041666647, -0.0013887367, 2.4438415e-05)
+# 1 / (2 pi), 27 bits at a time.
+_CHUNKS = (21361414, 115663937, 43318803, 90130388, 110868507, 56792473, 31595650)
+_BITS = 27
 
 
 def rewrite(expression: Any) -> Any:
@@ -215,4 +221,85 @@ def _erf(x: Any) -> Any:
     return _let(_absolute(x), of_absolute)
 
 
-_FUNCTIONS = {"exp": _exp, "log": _log, "tanh": _tanh, "sigmoid": _sigmoid, "erf": _erf}
+def _sin(x: Any) -> Any:
+    def of_sine(value: Any) -> Any:
+        return _float(_bits(value) ^ (_bits(x) & _i(-0x80000000)))
+
+    return _let(_of_angle(x, 0), of_sine)
+
+
+def _cos(x: Any) -> Any:
+    return _of_angle(x, 1)
+
+
+def _of_angle(x: Any, quarters: int) -> Any:
+    """Return the sine of |x| and so many quarter turns."""
+
+    def of_quarter(n: Any, r: Any) -> Any:
+        sine = _let(r * r, lambda u: r + r * u * _polynomial(u, _SIN))
+        cosine = _let(r * r, lambda u: u * u * _polynomial(u, _COS) - _f(0.5) * u + _f(1.0))
+        value = tirx.Select((n & _i(1)) == _i(0), sine, cosine)
+        return _float(_bits(value) ^ ((n & _i(2)) << _i(30)))
+
+    def of_finite(a: Any) -> Any:
+        return _reduce(a, lambda n, r: _let(n + _i(quarters), lambda n: of_quarter(n, r)))
+
+    infinity, nan = _float(_i(0x7F800000)), _float(_i(0x7FC00000))
+    result = _let(tirx.Select(_absolute(x) < infinity, _absolute(x), _f(0.0)), of_finite)
+    return tirx.Select(_absolute(x) < infinity, result, nan)
+
+
+def _reduce(a: Any, body: Callable[[Any, Any], Any]) -> Any:
+    """Pass `body` how many quarter turns the angle `a` is, rounded, and what is left, in radians.
+
+    `a` has 24 bits, and its products with chunks of 1 / (2 pi) are exact in float64. Of those that
+    are not whole turns, the first four tell even the angles that come closest to a quarter turn.
+    """
+    exponent = (_bits(a) >> _i(23)) - _i(127)
+
+    def chunk(k: int) -> Any:
+        result = None
+        for first in reversed(range(4)):
+            value = _d(_CHUNKS[first + k] * 2.0 ** (-_BITS * (first + k + 1)))
+            whole_turns = exponent >= _i(23 + _BITS * (first + 1))
+            result = value if result is None else tirx.Select(whole_turns, result, value)
+        return result
+
+    def fraction(turns: Any) -> Any:
+        return _let(turns, lambda t: t - tirx.floor(t + _d(0.5)))
+
+    def of_parts(f0: Any, f1: Any, f2: Any, f3: Any) -> Any:
+        quarters = tirx.floor(_d(4.0) * (f0 + f1 + f2) + _d(0.5))
+
+        def of_quarters(q: Any) -> Any:
+            # The first difference and the first sum are exact.
+            rest = (f0 - q * _d(0.25)) + f1 + f2 + f3
+            radians = (rest * _d(6.283185307179586)).astype("float32")
+            return _let(radians, lambda r: body(q.astype("int32"), r))
+
+        return _let(quarters, of_quarters)
+
+    def of_wide(w: Any) -> Any:
+        f0, f1 = (fraction(w * chunk(k)) for k in (0, 1))
+        f2, f3 = (w * chunk(k) for k in (2, 3))
+        return _let(
+            f0,
+            lambda f0: _let(f1, lambda f1: _let(f2, lambda f2: of_parts(f0, f1, f2, f3))),
+        )
+
+    return _let(a.astype("float64"), of_wide)
+
+
+def _d(value: float) -> Any:
+    return tirx.const(value, "float64")
+
+
+_FUNCTIONS = {
+    "exp": _exp,
+    "log": _log,
+    "tanh": _tanh,
+    "sigmoid": _sigmoid,
+    "erf": _erf,
+    "sin": _sin,
+    "cos": _cos,
+}

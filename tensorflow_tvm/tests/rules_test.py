@@ -401,19 +401,44 @@ def test_conv2d(dtype, size, filters, stride, padding, dilation):
     )
 
 
-@pytest.mark.parametrize("groups", [2, 3, 6])
-def test_grouped_conv2d(groups):
-    def reference(x, w):
-        out = tf.nn.conv2d(tf.transpose(x, (0, 2, 3, 1)), tf.transpose(w, (2, 3, 1, 0)), 1, "SAME")
-        return tf.transpose(out, (0, 3, 1, 2))
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("groups", [2, 3, 6, 12])
+def test_grouped_conv2d(dtype, groups):
+    x, bias = _random([2, 9, 11, 12], dtype), _random([30 if groups < 12 else 12], dtype, 2)
+    w = _random([3, 3, 12 // groups, bias.shape[0]], dtype, 1)
+
+    def reference(x, w, bias):
+        return tf.nn.relu(tf.nn.conv2d(x, w, 1, "SAME") + bias)
+
+    def channels_last(x, w, bias):
+        out = topi.nn.group_conv2d_nhwc(x, w, 1, 1, 1, groups, str(x.dtype))
+        return topi.nn.relu(topi.add(out, bias))
+
+    shapes = ["n 9 11 12", f"3 3 {w.shape[2]} {w.shape[3]}", f"{w.shape[3]}"]
+    _check(channels_last, reference, x, w, bias, shapes=shapes, tolerance=10)
+
+    def channels_first(x, w, bias):
+        out = topi.nn.group_conv2d_nchw(x, w, 1, 1, 1, groups, str(x.dtype))
+        return topi.nn.relu(topi.add(out, topi.expand_dims(bias, 1, 2)))
 
     _check(
-        lambda x, w: topi.nn.group_conv2d_nchw(x, w, 1, 1, 1, groups, "float32"),
-        reference,
-        _random([2, 6, 9, 11]),
-        _random([12, 6 // groups, 3, 3], seed=1),
-        shapes=["n 6 9 11", f"12 {6 // groups} 3 3"],
+        channels_first,
+        lambda x, w, bias: tf.transpose(
+            reference(tf.transpose(x, (0, 2, 3, 1)), tf.transpose(w, (2, 3, 1, 0)), bias),
+            (0, 3, 1, 2),
+        ),
+        tf.transpose(x, (0, 3, 1, 2)),
+        tf.transpose(w, (3, 2, 0, 1)),
+        bias,
+        shapes=["n 12 9 11", f"{w.shape[3]} {w.shape[2]} 3 3", f"{w.shape[3]}"],
+        tolerance=10,
     )
+
+
+def test_groups_are_a_batch():
+    x, w = _placeholder(1, 28, 28, 64), _placeholder(3, 3, 8, 64, name="w")
+    rules = _rules(x, w, topi.nn.group_conv2d_nhwc(x, w, 1, 1, 1, 8))
+    assert rules["group_conv2d_nhwc"].startswith("a product of matrices: both packed, tiles of ")
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""exp, log, tanh, sigmoid and erf against NumPy in float64, over all of float32."""
+"""exp, log, tanh, sigmoid, erf, sin and cos against NumPy in float64, over all of float32."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from tvm import te
 import tensorflow_tvm as tftvm
 
 # The largest error in units in the last place.
-BOUNDS = {"exp": 1.0, "log": 1.0, "tanh": 1.5, "sigmoid": 2.5, "erf": 1.5}
+BOUNDS = {
+    **{"exp": 1.0, "log": 1.0, "tanh": 1.5, "sigmoid": 2.5, "erf": 1.5},
+    **{"sin": 1.75, "cos": 1.75},
+}
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -62,6 +65,8 @@ REFERENCES = {
     "tanh": np.tanh,
     "sigmoid": _sigmoid,
     "erf": _erf,
+    "sin": np.sin,
+    "cos": np.cos,
 }
 
 
@@ -105,7 +110,7 @@ def test_error(everywhere, name):
     assert error.max() <= BOUNDS[name], f"{error.max()} at {x[rest][error.argmax()]}"
 
 
-@pytest.mark.parametrize("name", ["tanh", "erf"])
+@pytest.mark.parametrize("name", ["tanh", "erf", "sin"])
 def test_signs_of_zero(name):
     result = _op(name)(np.float32([0, -0.0])).numpy()
     np.testing.assert_array_equal(np.signbit(result), [False, True])
@@ -120,7 +125,7 @@ def test_narrow_floats(name, dtype):
     np.testing.assert_allclose(result, expected, rtol=1e-3 if dtype == "float16" else 1e-2)
 
 
-@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid"])
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid", "sin", "cos"])
 def test_float64_is_as_exact_as_ever(name):
     x = np.linspace(0.01, 8, 1001)
     np.testing.assert_allclose(_op(name)(x), REFERENCES[name](x), rtol=1e-14)
