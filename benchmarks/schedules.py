@@ -12,21 +12,24 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""Compare what TVM's kernels take: as written, with our default schedules, and TensorFlow's.
+"""Compare what TVM's kernels take: as written, with our schedules, tuned, and TensorFlow's.
 
-Every case is built as its author wrote it, without a schedule, and with the default one, and runs
-as a TensorFlow op inside a tf.function. Its rivals are the same formula in TensorFlow, in each form
-that TensorFlow has for it (the fastest counts), and that compiled by XLA. All take turns within a
-repetition, and ratios are taken there. What takes very long as written is timed less often.
+Every case is built as its author wrote it, without a schedule, with the default one, and with the
+best that tftvm.tune finds in so many trials, and runs as a TensorFlow op inside a tf.function.
+Where tuning finds nothing faster, "tuned" is the default. Its rivals are the same formula in
+TensorFlow, in each form that TensorFlow has for it (the fastest counts), and that compiled by XLA.
+All take turns within a repetition, and ratios are taken there. What takes very long as written is
+timed less often.
 
-Once with one core and once with all, each in a process of its own. "share" is of what the machine
-can do, measured beforehand: of its arithmetic for products of matrices and convolutions, else of
-its memory, counting inputs and outputs once.
+Tuned with all cores; then measured once with one core and once with all, each in a process of its
+own. "share" is of what the machine can do, measured beforehand: of its arithmetic for products of
+matrices and convolutions, else of its memory, counting inputs and outputs once.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -34,7 +37,7 @@ import subprocess
 import sys
 import tempfile
 import timeit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +50,9 @@ from benchmarks import measure
 from benchmarks.measure import Case
 
 SLOW = 0.25  # seconds: what takes longer is timed three times only
-SIDES = ("as written", "default", "TensorFlow", "XLA")
+SIDES = ("as written", "default", "tuned", "TensorFlow", "XLA")
+RIVALS = SIDES[3:]
+FOLDERS = "TENSORFLOW_TVM_TUNING_DIR"
 
 
 @dataclasses.dataclass
@@ -59,8 +64,14 @@ class Kernel:
     function: Callable  # of TE tensors
     references: dict[str, Callable]  # of TensorFlow's tensors
     operations: int = 0  # floating-point, where they are what takes the time
-    bar: float = 1.0  # what TensorFlow's time divided by ours should reach
+    bar: float = 1.0  # what TensorFlow's time divided by that of the default should reach
+    tuned_bar: float = 1.0  # and by that of the tuned one
     tolerance: float = 1e-4
+
+    def formula(self) -> list[te.Tensor]:
+        """Return the inputs and the result."""
+        inputs = [te.placeholder(s, "float32", name=f"x{i}") for i, s in enumerate(self.shapes)]
+        return [*inputs, self.function(*inputs)]
 
 
 def elementwise_kernels(size: int) -> list[Kernel]:
@@ -166,6 +177,7 @@ def large_kernels() -> list[Kernel]:
             {"tf.matmul": tf.matmul},
             operations=2 * n**3,
             bar=0.4,
+            tuned_bar=0.8,
         )
         for n in (64, 512, 1024)
     ]
@@ -179,6 +191,7 @@ def large_kernels() -> list[Kernel]:
             {"tf.matmul": tf.matmul},
             operations=64 * 2 * 128**3,
             bar=0.4,
+            tuned_bar=0.8,
         ),
         Kernel(
             "dense, 1 x 1,024 x 1,024",
@@ -186,6 +199,7 @@ def large_kernels() -> list[Kernel]:
             topi.matmul,
             {"tf.matmul": tf.matmul},
             bar=0.4,
+            tuned_bar=0.8,
         ),
         Kernel(
             "conv2d 3 x 3, 56 x 56 x 64",
@@ -194,6 +208,7 @@ def large_kernels() -> list[Kernel]:
             {"tf.nn.conv2d": lambda x, w: tf.nn.conv2d(x, w, 1, "SAME")},
             operations=2 * 56 * 56 * 64 * 64 * 9,
             bar=0.4,
+            tuned_bar=0.8,
         ),
         Kernel(
             "conv2d 1 x 1, 56 x 56 x 64",
@@ -207,6 +222,7 @@ def large_kernels() -> list[Kernel]:
             },
             operations=2 * 56 * 56 * 64 * 64,
             bar=0.4,
+            tuned_bar=0.8,
         ),
         Kernel(
             "depthwise 3 x 3, 112 x 112 x 32",
@@ -214,13 +230,13 @@ def large_kernels() -> list[Kernel]:
             lambda x, w: topi.nn.depthwise_conv2d_nhwc(x, w, 1, 1, 1),
             {"tf.nn.depthwise_conv2d": lambda x, w: tf.nn.depthwise_conv2d(x, w, [1] * 4, "SAME")},
             bar=0.4,
+            tuned_bar=0.8,
         ),
         Kernel(
             "max-pool 2 x 2, 112 x 112 x 32",
             [odd],
             lambda x: topi.nn.pool2d(x, (2, 2), (2, 2), (1, 1), (0, 0, 0, 0), "max", layout="NHWC"),
             {"tf.nn.max_pool2d": lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID")},
-            bar=1.0,
         ),
     ]
 
@@ -233,16 +249,36 @@ def kernels(quick: bool) -> list[Kernel]:
     return [*(kernel for size in sizes for kernel in elementwise_kernels(size)), *large_kernels()]
 
 
-def cases_of(kernel: Kernel) -> tuple[list[Case], int]:
+@contextlib.contextmanager
+def tuned_from(folder: str) -> Iterator[None]:
+    """Let what is built find schedules in `folder` only; in none if it is empty."""
+    before = os.environ.get(FOLDERS)
+    os.environ[FOLDERS] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FOLDERS]
+        else:
+            os.environ[FOLDERS] = before
+
+
+def kernels_of(arguments: argparse.Namespace) -> list[Kernel]:
+    """Return the kernels that are asked for."""
+    return [kernel for kernel in kernels(arguments.quick) if arguments.only in kernel.name]
+
+
+def cases_of(kernel: Kernel, folder: str = "") -> tuple[list[Case], int]:
     """Return the cases of a kernel, and how many bytes it reads and writes at least."""
     inputs = [tf.random.stateless_uniform(s, [i, 7], -1, 1) for i, s in enumerate(kernel.shapes)]
-    tensors = [te.placeholder(s, "float32", name=f"x{i}") for i, s in enumerate(kernel.shapes)]
-    result = kernel.function(*tensors)
-    written = te.create_prim_func([*tensors, result]).with_attr("tirx.is_scheduled", True)
-    functions = {
-        "as written": tftvm.build({"kernel": written})["kernel"],
-        "default": tftvm.build([*tensors, result], name="kernel")["kernel"],
-    }
+    formula = kernel.formula()
+    written = te.create_prim_func(formula).with_attr("tirx.is_scheduled", True)
+    functions = {"as written": tftvm.build({"kernel": written})["kernel"]}
+    with tuned_from(""):
+        functions["default"] = tftvm.build(formula, name="kernel")["kernel"]
+    with tuned_from(folder):
+        if any(line.schedule.startswith("tuned: ") for line in tftvm.explain(formula)):
+            functions["tuned"] = tftvm.build(formula, name="kernel")["kernel"]
     (expected, *_) = (reference(*inputs) for reference in kernel.references.values())
     cases = []
     for name, function in functions.items():
@@ -293,18 +329,21 @@ def row_of(kernel: Kernel, cases: list[Case], size: int, peaks: dict[str, float]
         side = case.name.partition(":")[0]
         if side not in best or np.median(case.times) < np.median(best[side].times):
             best[side] = case
+    best.setdefault("tuned", best["default"])  # nothing faster was found
     ours, rival = best["default"].times, best["TensorFlow"].times
     kind = "flops" if kernel.operations else "bandwidth"
     return {
         "kernel": kernel.name,
         "microseconds": {side: measure.summary(best[side].times, 1e6) for side in SIDES},
-        "forms": {side: best[side].name.partition(": ")[2] for side in SIDES[2:]},
+        "forms": {side: best[side].name.partition(": ")[2] for side in RIVALS},
         "TensorFlow / default": measure.ratio(rival, ours),
+        "TensorFlow / tuned": measure.ratio(rival, best["tuned"].times),
         "XLA / default": measure.ratio(best["XLA"].times, ours),
         "as written / default": round(
             float(np.median(best["as written"].times) / np.median(ours)), 4
         ),
         "bar": kernel.bar,
+        "tuned bar": kernel.tuned_bar,
         "peak": kind,
         "share": round((kernel.operations or size) / float(np.median(ours)) / peaks[kind], 4),
     }
@@ -352,9 +391,9 @@ def measure_here(arguments: argparse.Namespace) -> dict:
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     peaks = peaks_of_machine()
     rows = []
-    found = [k for k in kernels(arguments.quick) if arguments.only in k.name]
+    found = kernels_of(arguments)
     for i, kernel in enumerate(found):
-        cases, size = cases_of(kernel)
+        cases, size = cases_of(kernel, arguments.tuned)
         time(cases, arguments.repetitions, arguments.seconds)
         rows.append({"threads": arguments.threads, **row_of(kernel, cases, size, peaks)})
         end = "\r" if sys.stderr.isatty() and i + 1 < len(found) else "\n"
@@ -370,22 +409,18 @@ def in_documentation(rows: list[dict]) -> list[dict]:
 
 def markdown(rows: list[dict]) -> str:
     """Return a table of rows."""
-    lines = [
-        "| | as written, µs | default, µs | TensorFlow, µs | XLA, µs | TensorFlow / default "
-        "| XLA / default | share of peak |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    ratios = ("TensorFlow / default", "TensorFlow / tuned", "XLA / default")
+    titles = ["", *(f"{side}, µs" for side in SIDES), *ratios, "share of peak"]
+    lines = [f"| {' | '.join(titles)} |".replace("|  |", "| |"), "|---" + "|---:" * 9 + "|"]
     threads = None
     for row in rows:
         if row["threads"] != threads:
             threads = row["threads"]
             cores = "1 core" if threads == 1 else f"{threads} cores"
-            lines.append(f"| **{cores}** | | | | | | | |")
+            lines.append(f"| **{cores}** |" + " |" * 9)
         times = " | ".join(f"{row['microseconds'][side]['median']:,.0f}" for side in SIDES)
-        ratios = " | ".join(
-            f"{row[key]['median']:.2f}" for key in ("TensorFlow / default", "XLA / default")
-        )
-        lines.append(f"| {row['kernel']} | {times} | {ratios} | {row['share']:.0%} |")
+        medians = " | ".join(f"{row[key]['median']:.2f}" for key in ratios)
+        lines.append(f"| {row['kernel']} | {times} | {medians} | {row['share']:.0%} |")
     return "\n".join(lines) + "\n"
 
 
@@ -412,12 +447,15 @@ def plot(rows: list[dict], path: Path) -> None:
         places = np.arange(len(names)) + i * height
         label = "1 core" if threads == 1 else f"{threads} cores"
         axes.barh(places, medians, height, xerr=spread, label=label, error_kw={"linewidth": 0.5})
+        tuned = [row["TensorFlow / tuned"]["median"] for row in rows if row["threads"] == threads]
+        label = None if i else "tuned"
+        axes.plot(tuned, places, "|", color="black", markersize=height * 14, label=label)
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_yticks(np.arange(len(names)) + height * (len(groups) - 1) / 2, names)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["¼", "½", "1", "2", "4", "8"])
-    axes.set_xlabel("TensorFlow's time / that of the default schedule (right of 1: faster)")
+    axes.set_xlabel("TensorFlow's time / that of our schedules (right of 1: faster)")
     axes.legend()
     figure.savefig(path, metadata={"Date": None})
 
@@ -433,39 +471,52 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=float, default=0.02, help="for one case, once (default: %(default)s)"
     )
+    parser.add_argument(
+        "--trials", type=int, default=16, help="of tuning, for each kernel (default: %(default)s)"
+    )
     parser.add_argument("--only", default="", help="kernels whose names have this")
     parser.add_argument("--quick", action="store_true", help="only see whether it runs")
     parser.add_argument("--check", action="store_true", help="fail if a ratio is under its bar")
-    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # of the inner process
+    # Of the inner process.
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--tuned", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.quick:
-        arguments.repetitions, arguments.seconds = 3, 0.001
+        arguments.repetitions, arguments.seconds, arguments.trials = 3, 0.001, 2
     if arguments.threads:
         Path(arguments.output).write_text(json.dumps(measure_here(arguments)))
         return 0
     load = os.getloadavg()
     rows, peaks = [], {}
-    for threads in sorted({1, len(os.sched_getaffinity(0))}):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "figures.json"
+    with tempfile.TemporaryDirectory() as folder:
+        formulas = {k.name: k.formula() for k in kernels_of(arguments)}
+        with tuned_from(folder):
+            tftvm.tune(formulas, trials=arguments.trials)
+        for threads in sorted({1, len(os.sched_getaffinity(0))}):
+            path = Path(folder) / "figures"
             given = sys.argv[1:] if argv is None else argv
-            command = [sys.executable, __file__, *given, f"--threads={threads}", "--output"]
+            options = [f"--threads={threads}", f"--tuned={folder}", f"--output={path}"]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-            subprocess.run([*command, str(path)], check=True, env=environment)
+            subprocess.run(
+                [sys.executable, __file__, *given, *options], check=True, env=environment
+            )
             document = json.loads(path.read_text())
-        rows += document["rows"]
-        peaks[threads] = document["peaks"]
+            rows += document["rows"]
+            peaks[threads] = document["peaks"]
     print(markdown(rows))
     if arguments.output:
         arguments.peaks = peaks
         measure.write(arguments.output, rows, arguments, load)
     if arguments.plot:
         plot(rows, Path(os.environ.get("BUILD_WORKING_DIRECTORY", ""), arguments.plot))
-    missed = [row for row in rows if row["TensorFlow / default"]["median"] < row["bar"]]
-    for row in missed:
-        ratio = row["TensorFlow / default"]["median"]
-        text = f"{row['kernel']}, {row['threads']} threads: {ratio}"
-        print(f"under its bar of {row['bar']}: {text}", file=sys.stderr)
+    missed = [
+        f"{ratio} of {row[bar]}, {ours}: {row['kernel']}, {row['threads']} threads"
+        for row in rows
+        for ours, bar in (("default", "bar"), ("tuned", "tuned bar"))
+        if (ratio := row[f"TensorFlow / {ours}"]["median"]) < row[bar]
+    ]
+    for text in missed:
+        print(f"under its bar: {text}", file=sys.stderr)
     return 1 if arguments.check and missed else 0
 
 

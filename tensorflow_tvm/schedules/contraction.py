@@ -38,6 +38,8 @@ _ACROSS = 16  # tiles, for which a panel of the left operand is packed once
 # With fewer columns or rows, or products to add, copying an operand takes longer than it saves.
 _FEWEST = 4
 _SHALLOWEST = 16
+_FEW_ROWS = 8
+_SHALLOW_FOR_FEW_ROWS = 64
 _TILE_WORK = 16  # what adding to a tile once takes, in elements read
 
 
@@ -106,11 +108,21 @@ def match(stage: Stage) -> Contraction | None:
     depth = 1
     for axis in stage.reduce:
         depth *= axis.size or _SHALLOWEST
-    if depth < _SHALLOWEST:
+    if depth < _SHALLOWEST or _are_flat(rows, depth):
         return None
     if wide:
         left, right = left.astype(dtype), right.astype(dtype)
     return Contraction(stage, left, right, batch, rows, columns, split)
+
+
+def _are_flat(rows: list[Axis], depth: int) -> bool:
+    """Whether so few products are made of each element on the right that packing it is no gain."""
+    count = 1
+    for axis in rows:
+        if axis.size is None:
+            return False
+        count *= axis.size
+    return count < _FEW_ROWS and depth < _SHALLOW_FOR_FEW_ROWS
 
 
 def _split_groups(axes: list[Axis], factors: Any) -> tuple[list[Axis], dict[tirx.Var, tirx.Expr]]:

@@ -31,7 +31,7 @@ from tensorflow_tvm.schedules import (
     vector_math,
 )
 from tensorflow_tvm.schedules.fusion import Group, fuse
-from tensorflow_tvm.schedules.stages import Program, Stage, name_of, read
+from tensorflow_tvm.schedules.stages import Program, Stage, is_contiguous, name_of, read
 
 _MOST_LANES = 16
 _NO_VECTORS = ("bfloat16", "float8", "bool")  # processors lack them, and TVM emulates them
@@ -95,12 +95,12 @@ class _Rules:
             crossing = elementwise.crossing(stage)
             self._note(
                 stage,
-                "elements in order, in vectors where LLVM sees them"
+                elementwise.describe(stage, lanes)
                 if crossing is None
                 else f"squares of {stage.axes[-1].var.name} and {crossing.var.name}, along which "
                 "it reads",
             )
-            return elementwise.share(stage)
+            return elementwise.share(stage, lanes)
         product = contraction.match(stage) if lanes > 1 else None
         if product is not None:
             self._note(stage, contraction.describe(product, lanes))
@@ -108,7 +108,7 @@ class _Rules:
         simple = reduction.unrolled(stage)
         if simple is not None:
             self._note(stage, "few elements to reduce: written out")
-            return elementwise.share(simple)
+            return elementwise.share(simple, lanes)
         self._note_vectors(stage)
         parts = reduction.split(stage)
         if parts is None:
@@ -125,7 +125,7 @@ class _Rules:
         depth = len(stage.axes)
         if not depth:
             return reduction.emit(stage, {}, lanes)
-        if lanes > 1 and reduction.is_contiguous(stage, stage.axes[-1].var):
+        if lanes > 1 and is_contiguous(stage, stage.axes[-1].var):
             if depth == 1:
                 return reduction.share_columns(stage, lanes)
             depth -= 1
@@ -144,7 +144,7 @@ class _Rules:
 
     def _note_vectors(self, stage: Stage) -> None:
         if not stage.reduce:
-            self._note(stage, "elements in order, in vectors where LLVM sees them")
+            self._note(stage, elementwise.describe(stage, self._lanes(stage)))
         else:
             self._note(stage, reduction.describe(stage, self._lanes(stage)))
 

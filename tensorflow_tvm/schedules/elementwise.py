@@ -12,19 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""Elements that depend on no others: loops over neighbours, which LLVM makes vectors of."""
+"""Elements that depend on no others: loops over neighbours, of which there are vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tvm import tirx
+from tvm.tirx import ForKind
 
 from tensorflow_tvm.schedules import loops
 from tensorflow_tvm.schedules.stages import (
     Axis,
     Stage,
+    count_expensive,
+    is_contiguous,
+    is_guarded,
     is_same,
     substitute,
     uses,
@@ -32,6 +36,9 @@ from tensorflow_tvm.schedules.stages import (
 )
 
 _SQUARE = 16  # elements: a line of the cache, of most types
+# Steps of long arithmetic wait for each other: so many vectors are computed at once.
+_VECTORS = 4
+_LEAST_WORK = 8
 
 
 def collapsible(stage: Stage, axes: Sequence[Axis]) -> int:
@@ -80,7 +87,43 @@ def store(stage: Stage, indices: dict[tirx.Var, Any]) -> tirx.Stmt:
     )
 
 
-def emit(stage: Stage, indices: dict[tirx.Var, Any]) -> tirx.Stmt:
+def describe(stage: Stage, lanes: int) -> str:
+    """Return how elements that are neighbours are computed, in words."""
+    if _width(stage, lanes) == 1:
+        return "elements in order, in vectors where LLVM sees them"
+    return f"elements in order, in {_VECTORS} vectors of {lanes}"
+
+
+def _width(stage: Stage, lanes: int) -> int:
+    """Return how many elements are computed at once; with 1 it is left to LLVM."""
+    if lanes == 1 or work_of(stage) < _LEAST_WORK:
+        return 1
+    if any(count_expensive(value) or is_guarded(value) for value in stage.values):
+        return 1
+    return lanes * _VECTORS if is_contiguous(stage, stage.axes[-1].var) else 1
+
+
+def _along(name: str, extent: Any, width: int, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
+    """Return a loop over ``body(i)``, `width` elements at once."""
+    if width == 1 or (loops.value_of(extent) or width) < width:
+        return loops.loop(name, extent, body)
+    lanes = loops.const(width, extent)
+
+    def vector(i: Any) -> tirx.Stmt:
+        return loops.loop("lane", lanes, lambda lane: body(i * width + lane), ForKind.VECTORIZED)
+
+    def both(whole: Any) -> tirx.Stmt:
+        rest = loops.simplify(extent - whole * width)
+        vectors = loops.loop(name, whole, vector)
+        if loops.value_of(rest) == 0:
+            return vectors
+        start = loops.simplify(whole * width)
+        return loops.sequence(vectors, loops.loop(name, rest, lambda i: body(start + i)))
+
+    return loops.bind("whole", loops.simplify(tirx.floordiv(extent, width)), both)
+
+
+def emit(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     """Return what computes `stage` for the axes that `indices` does not have yet."""
     axes = [axis for axis in stage.axes if axis.var not in indices]
     count = collapsible(stage, axes)
@@ -96,10 +139,11 @@ def emit(stage: Stage, indices: dict[tirx.Var, Any]) -> tirx.Stmt:
     if not axes:
         return store(stage, indices)
     extent = loops.product([axis.extent for axis in inner], inner[0].extent)
+    name, width = inner[-1].var.name, _width(stage, lanes)
     return loops.nest(
-        [axis.var.name for axis in (*outer, inner[-1])],
-        [*(axis.extent for axis in outer), extent],
-        element,
+        [axis.var.name for axis in outer],
+        [axis.extent for axis in outer],
+        lambda found: _along(name, extent, width, lambda last: element([*found, last])),
     )
 
 
@@ -141,10 +185,10 @@ def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
     )
 
 
-def share(stage: Stage) -> tirx.Stmt:
+def share(stage: Stage, lanes: int) -> tirx.Stmt:
     """Return what computes a stage on all threads."""
     if not stage.axes:
-        return emit(stage, {})
+        return emit(stage, {}, lanes)
     other = crossing(stage)
     if other is not None:
         return _transposed(stage, other)
@@ -166,7 +210,7 @@ def share(stage: Stage) -> tirx.Stmt:
                 axes = (axis.var for axis in stage.axes)
                 return store(stage, dict(zip(axes, [*found, *rest], strict=True)))
 
-            return loops.loop(inner[-1].var.name, number, element)
+            return _along(inner[-1].var.name, number, _width(stage, lanes), element)
 
         return loops.unravel(row_index, extents, elements)
 
@@ -180,7 +224,7 @@ def share(stage: Stage) -> tirx.Stmt:
                 number,
                 lambda i: run(first + i, zero, row),
             ),
-            alone=emit(stage, {}),
+            alone=emit(stage, {}, lanes),
         )
     if loops.value_of(rows) == 1:
         return loops.blocks(
@@ -201,7 +245,7 @@ def share(stage: Stage) -> tirx.Stmt:
             lambda first, number: loops.loop(
                 "piece", number, lambda i: loops.unravel(first + i, [rows, pieces], piece)
             ),
-            alone=emit(stage, {}),
+            alone=emit(stage, {}, lanes),
         )
 
     return loops.bind("pieces", loops.simplify(loops.ceil_div(row, length)), shared)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tvm import ir, tirx
+from tvm import tirx
 from tvm_ffi.structural import structural_walk
 
 from tensorflow_tvm.schedules.stages import (
@@ -27,6 +27,8 @@ from tensorflow_tvm.schedules.stages import (
     Program,
     Stage,
     count_expensive,
+    count_nodes,
+    is_guarded,
     is_same,
     replace_loads,
     substitute,
@@ -124,12 +126,12 @@ def _should_inline(stage: Stage, readers: list[Stage]) -> bool:
         return True
     if count_expensive(value):
         return False
-    if any(reader.reduce for reader in readers) and _is_guarded(value):
+    if any(reader.reduce for reader in readers) and is_guarded(value):
         return False
     places = sum(
         load.source.same_as(stage.outputs[0]) for reader in readers for load in reader.reads
     )
-    return _nodes(value) * places <= _MOST_NODES
+    return count_nodes(value) * places <= _MOST_NODES
 
 
 def _reads_each_once(reader: Stage, buffer: tirx.Var) -> bool:
@@ -142,22 +144,6 @@ def _reads_each_once(reader: Stage, buffer: tirx.Var) -> bool:
     return len(indices) == len({*indices}) and all(
         any(index.same_as(axis.var) for index in indices) for axis in axes
     )
-
-
-def _is_guarded(value: Any) -> bool:
-    found: list[bool] = []
-
-    def see(call: ir.Call) -> None:
-        found.append(getattr(call.op, "name", "").endswith(".if_then_else"))
-
-    structural_walk(value, [(ir.Call, see)])
-    return any(found)
-
-
-def _nodes(value: Any) -> int:
-    found: list[Any] = []
-    structural_walk(value, [(ir.Expr, found.append)])
-    return len(found)
 
 
 def _finish(program: Program, stages: list[Stage | tirx.Stmt], notes: dict[str, list[str]]) -> None:

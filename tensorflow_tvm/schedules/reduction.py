@@ -28,6 +28,7 @@ from tensorflow_tvm.schedules import elementwise, loops
 from tensorflow_tvm.schedules.stages import (
     Axis,
     Stage,
+    is_contiguous,
     is_same,
     loads,
     replace_loads,
@@ -140,11 +141,12 @@ def unrolled(stage: Stage) -> Stage | None:
 
 
 def _is_window(stage: Stage) -> bool:
-    """Whether the last axis is the last of whatever tensor it is in, and no other axis alone is."""
+    """Whether no tensor that has the last axis has it across memory and the reduction along it."""
     last = stage.axes[-1].var
     return all(
         uses(load.indices[-1], last)
         or not any(uses(load.indices[-1], axis.var) for axis in stage.reduce)
+        or not uses(load, last)
         for load in stage.reads
         if load.indices
     )
@@ -225,24 +227,6 @@ def emit(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
         return _row(stage, values, lanes)
 
     return loops.nest(names, [axis.extent for axis in axes], element)
-
-
-def is_contiguous(stage: Stage, variable: tirx.Var) -> bool:
-    """Whether neighbours along an axis are neighbours in memory, wherever they differ."""
-    for load in stage.reads:
-        *others, last = load.indices or [None]
-        if last is None:
-            continue
-        if any(uses(index, variable) for index in others):
-            return False
-        if uses(last, variable) and not _has_step_one(last, variable):
-            return False
-    return True
-
-
-def _has_step_one(index: Any, variable: tirx.Var) -> bool:
-    step = loops.simplify(substitute(index, {variable: variable + 1}) - index)
-    return loops.value_of(step) == 1
 
 
 def describe(stage: Stage, lanes: int) -> str:

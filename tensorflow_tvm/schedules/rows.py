@@ -48,24 +48,27 @@ def share(group: Group, lanes: Callable[[Stage], int]) -> tirx.Stmt:
             if stage.reduce:
                 statements.append(reduction.emit(stage, indices, lanes(stage)))
             else:
-                statements.append(elementwise.emit(stage, indices))
+                statements.append(elementwise.emit(stage, indices, lanes(stage)))
         return loops.sequence(*statements)
 
-    def rows(first: Any, number: Any) -> tirx.Stmt:
+    def over(rows: Callable[[Callable[[list[Any]], tirx.Stmt]], tirx.Stmt]) -> tirx.Stmt:
         buffers = [
             tirx.decl_buffer(list(b.shape)[group.depth :], str(b.dtype), f"{b.name}_row")
             for b in group.local
         ]
         return loops.sequence(
-            *map(tirx.AllocBuffer, buffers),
-            loops.loop(
-                "row",
-                number,
-                lambda i: loops.unravel(first + i, extents, lambda found: row(found, buffers)),
-            ),
+            *map(tirx.AllocBuffer, buffers), rows(lambda found: row(found, buffers))
         )
 
-    return loops.blocks(loops.product(extents, like), loops.simplify(work), rows)
+    def some(first: Any, number: Any) -> tirx.Stmt:
+        return over(
+            lambda body: loops.loop(
+                "row", number, lambda i: loops.unravel(first + i, extents, body)
+            )
+        )
+
+    whole = over(lambda body: loops.nest([axis.var.name for axis in outer], extents, body))
+    return loops.blocks(loops.product(extents, like), loops.simplify(work), some, alone=whole)
 
 
 def _with_local(group: Group, buffers: list[tirx.Var]) -> list[Stage]:

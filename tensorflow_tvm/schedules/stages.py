@@ -23,9 +23,17 @@ from typing import Any
 from tvm import ir, s_tir, tirx
 from tvm_ffi.structural import structural_equal, structural_mutate, structural_walk
 
+from tensorflow_tvm.schedules import loops
+
 _PURE = 1  # of TVM's CallEffectKind
-_CHEAP = ("if_then_else", "reinterpret", "likely", "shift_left", "shift_right", "bitwise_and")
-_EXPENSIVE = 16  # as many simple operations as exp takes
+_CHEAP = (
+    *("if_then_else", "likely", "reinterpret", "shift_left", "shift_right", "bitwise_and"),
+    *("bitwise_or", "bitwise_xor", "fabs", "floor", "ceil", "trunc", "nearbyint"),
+)
+# How long things take, in reads of memory, beside which a few operations take no time.
+_CALL = 16
+_FREE_NODES = 32
+_NODES = 4
 
 
 @dataclasses.dataclass
@@ -319,9 +327,38 @@ def uses(expression: Any, variable: tirx.Var) -> bool:
     return any(found)
 
 
+def is_contiguous(stage: Stage, variable: tirx.Var) -> bool:
+    """Whether neighbours along an axis are neighbours in memory, wherever they differ."""
+    for load in stage.reads:
+        *others, last = load.indices or [None]
+        if last is None:
+            continue
+        if any(uses(index, variable) for index in others):
+            return False
+        if uses(last, variable) and not _has_step_one(last, variable):
+            return False
+    return True
+
+
+def _has_step_one(index: Any, variable: tirx.Var) -> bool:
+    step = loops.simplify(substitute(index, {variable: variable + 1}) - index)
+    return loops.value_of(step) == 1
+
+
 def is_same(a: Any, b: Any) -> bool:
     """Whether two expressions are the same."""
     return bool(structural_equal(a, b))
+
+
+def is_guarded(value: Any) -> bool:
+    """Whether parts of an expression are computed on a condition only."""
+    found: list[bool] = []
+
+    def see(call: ir.Call) -> None:
+        found.append(getattr(call.op, "name", "").endswith(".if_then_else"))
+
+    structural_walk(value, [(ir.Call, see)])
+    return any(found)
 
 
 def count_expensive(value: Any) -> int:
@@ -337,6 +374,15 @@ def count_expensive(value: Any) -> int:
     return len(found)
 
 
+def count_nodes(value: Any) -> int:
+    """Return the size of an expression."""
+    found: list[Any] = []
+    structural_walk(value, [(ir.Expr, found.append)])
+    return len(found)
+
+
 def work_of(stage: Stage) -> int:
     """Return how long an element of a stage takes, in reads of memory."""
-    return 1 + _EXPENSIVE * sum(map(count_expensive, (*stage.values, *(stage.finish or ()))))
+    values = (*stage.values, *(stage.finish or ()))
+    arithmetic = max(0, sum(map(count_nodes, values)) - _FREE_NODES) // _NODES
+    return 1 + arithmetic + _CALL * sum(map(count_expensive, values))

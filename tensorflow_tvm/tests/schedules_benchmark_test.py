@@ -53,6 +53,7 @@ def test_quick_run_writes_figures(schedules, tmp_path, capfd):
         assert set(row["microseconds"]) == set(schedules.SIDES)
         assert 0 < row["share"]
         assert row["TensorFlow / default"]["median"] > 0
+        assert row["TensorFlow / tuned"]["median"] > 0
     assert {str(row["threads"]) for row in rows} == set(document["flags"]["peaks"])
     assert "| add one, 16 K |" in capfd.readouterr().out
     assert plot.read_text().lstrip().startswith("<?xml")
@@ -63,6 +64,7 @@ def test_the_best_form_counts(schedules):
     times = {
         "as written": 8.0,
         "default": 2.0,
+        "tuned": 1.0,
         "TensorFlow: a": 6.0,
         "TensorFlow: b": 4.0,
         "XLA: a": 1.0,
@@ -71,10 +73,14 @@ def test_the_best_form_counts(schedules):
     cases = [Case(name, "k", print, times=[value] * 3) for name, value in times.items()]
     row = schedules.row_of(kernel, cases, 7, {"flops": 50.0, "bandwidth": 1.0})
     assert row["TensorFlow / default"]["median"] == 2.0
+    assert row["TensorFlow / tuned"]["median"] == 4.0
     assert row["XLA / default"]["median"] == 0.5
     assert row["as written / default"] == 4.0
     assert row["forms"] == {"TensorFlow": "b", "XLA": "a"}
     assert row["share"] == 0.1
+    untuned = [case for case in cases if case.name != "tuned"]
+    row = schedules.row_of(kernel, untuned, 7, {"flops": 50.0, "bandwidth": 1.0})
+    assert row["TensorFlow / tuned"]["median"] == row["TensorFlow / default"]["median"] == 2.0
 
 
 def test_wrong_kernels_are_not_timed(schedules):
@@ -88,7 +94,7 @@ def test_wrong_kernels_are_not_timed(schedules):
 def test_every_kernel_is_right(schedules):
     for kernel in [*schedules.elementwise_kernels(1 << 15), *schedules.large_kernels()[:1]]:
         cases, size = schedules.cases_of(kernel)
-        assert {case.name.partition(":")[0] for case in cases} == set(schedules.SIDES)
+        assert {case.name.partition(":")[0] for case in cases} == {*schedules.SIDES} - {"tuned"}
         assert size == sum(4 * np.prod(s) for s in kernel.shapes) + cases[0].call().numpy().nbytes
 
 
