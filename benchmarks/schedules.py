@@ -33,6 +33,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -489,7 +490,8 @@ def main(argv: list[str] | None = None) -> int:
     load = os.getloadavg()
     rows, peaks = [], {}
     with tempfile.TemporaryDirectory() as folder:
-        formulas = {k.name: k.formula() for k in kernels_of(arguments)}
+        found = kernels_of(arguments)
+        formulas = {re.sub("[^a-zA-Z0-9]+", "_", k.name): k.formula() for k in found}
         with tuned_from(folder):
             tftvm.tune(formulas, trials=arguments.trials)
         for threads in sorted({1, len(os.sched_getaffinity(0))}):
