@@ -48,12 +48,14 @@ def tftvm_op_library(name, deps, linkopts = [], **kwargs):
         **kwargs
     )
 
-def tftvm_test_library(name, srcs):
-    """A library of functions such as tvm-ffi's users write, for tests to load.
+def tftvm_test_library(name, srcs, deps = ["@local_config_tvm_ffi//:tvm_ffi"], **kwargs):
+    """A shared library for tests to load, such as one that tvm-ffi's users write.
 
     Args:
       name: the file name, such as testdata/answer.so.
       srcs: of the library.
+      deps: of it; by default tvm-ffi.
+      **kwargs: for cc_binary.
     """
     cc_binary(
         name = name,
@@ -61,7 +63,8 @@ def tftvm_test_library(name, srcs):
         srcs = srcs,
         copts = _COPTS,
         linkshared = True,
-        deps = ["@local_config_tvm_ffi//:tvm_ffi"],
+        deps = deps,
+        **kwargs
     )
 
 def tftvm_cc_tests(name, srcs, deps = [], overrides = {}, **kwargs):

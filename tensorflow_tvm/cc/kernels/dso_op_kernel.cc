@@ -153,9 +153,10 @@ class DSOOp : public tensorflow::OpKernel {
       return;
     }
     stream_executor::Stream* stream = ctx->op_device_context()->stream();
-    const GpuStream gpu = ToGpuStream(stream);
-    StreamScope scope(gpu.device, gpu.handle);
-    OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, gpu.device, stream));
+    absl::StatusOr<GpuStream> gpu = StreamOf(ctx);
+    OP_REQUIRES_OK(ctx, gpu.status());
+    StreamScope scope(gpu->device, gpu->handle);
+    OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, gpu->device, stream));
   }
 
  private:

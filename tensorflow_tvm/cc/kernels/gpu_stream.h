@@ -16,10 +16,11 @@ limitations under the License.
 #ifndef TENSORFLOW_TVM_CC_KERNELS_GPU_STREAM_H_
 #define TENSORFLOW_TVM_CC_KERNELS_GPU_STREAM_H_
 
+#include "absl/status/statusor.h"
 #include "dlpack/dlpack.h"
 
-namespace stream_executor {
-class Stream;
+namespace tensorflow {
+class OpKernelContext;
 }
 
 namespace tensorflow_tvm {
@@ -30,9 +31,9 @@ struct GpuStream {
   void* handle;
 };
 
-/// What `stream` is to TVM. In a file of its own, so that a change of the kernel need not compile
-/// StreamExecutor's header again.
-GpuStream ToGpuStream(stream_executor::Stream* stream);
+/// The stream that an op on a GPU enqueues its work on. In a file of its own, so that a change of
+/// the kernel need not compile StreamExecutor's headers again.
+absl::StatusOr<GpuStream> StreamOf(tensorflow::OpKernelContext* ctx);
 
 }  // namespace tensorflow_tvm
 
