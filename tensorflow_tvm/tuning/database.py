@@ -28,6 +28,7 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
+from tvm_ffi.structural import structural_mutate
 
 _FOLDERS = "TENSORFLOW_TVM_TUNING_DIR"
 _FORMAT = 1
@@ -133,10 +134,25 @@ def normalize(function: tirx.PrimFunc) -> tirx.PrimFunc:
     A copy to the last node, since TVM's schedules may change in place what they were made of.
     """
     function = s_tir.renew_defs(function)
+    function = function.with_body(structural_mutate(function.body, [(s_tir.SBlock, _without_rule)]))
     for name in list(function.attrs.keys() if function.attrs else ()):
         if name not in _KEPT:
             function = function.without_attr(name)
     return function.with_attr("global_symbol", "main")
+
+
+def _without_rule(block: s_tir.SBlock, mutator: Any) -> s_tir.SBlock:
+    """Return a block that does not ask for a rule of MetaSchedule's which does not exist."""
+    block = mutator.default_mutate(block)
+    rule = block.annotations.get("schedule_rule", "None")
+    name = f"s_tir.meta_schedule.cpu.{rule}"
+    if rule == "None" or tvm.get_global_func(name, allow_missing=True) is not None:
+        return block
+    annotations = {k: v for k, v in block.annotations.items() if k != "schedule_rule"}
+    return s_tir.SBlock(
+        *(block.iter_vars, block.reads, block.writes, block.name_hint, block.body, block.init),
+        *(block.alloc_buffers, block.match_buffers, annotations),
+    )
 
 
 def is_there() -> bool:
