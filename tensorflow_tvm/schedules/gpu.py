@@ -38,7 +38,8 @@ def schedule(
         try:
             with target:
                 result = dlight.ApplyDefaultSchedule(rule)(module)["main"]
-        except (ScheduleError, RuntimeError, ValueError):  # a rule that fits, but not to the end
+        # A rule that fits, but not to the end.
+        except (ScheduleError, AssertionError, RuntimeError, ValueError):
             continue
         if result.attrs and result.attrs.get("tirx.is_scheduled", False):
             notes[""] = [f"dlight's {type(rule).__name__}"]

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tvm_ffi
-from tvm import s_tir, te
+from tvm import s_tir, te, topi
 
 import tensorflow_tvm as tftvm
 from tensorflow_tvm.tests import fake_gpu
@@ -176,6 +176,35 @@ def test_kernels_with_a_tensor_between_them(gpu, run, module):
 def test_zero_size(gpu, module):
     with tf.device("/gpu:0"):
         assert module["addone"](tf.zeros([0])).shape == [0]
+
+
+# What dlight makes of functions without a schedule.
+
+
+def _rules(*tensors):
+    return {line.schedule for line in tftvm.explain(list(tensors), CUDA)}
+
+
+def test_rules(gpu):
+    x, y = (te.placeholder((256, 256), "float32", name=name) for name in "xy")
+    image = te.placeholder((1, 14, 14, 32), "float32", name="image")
+    filters = te.placeholder((3, 3, 32, 32), "float32", name="filters")
+    assert _rules(x, y, topi.matmul(x, y)) == {"dlight's Matmul"}
+    assert _rules(image, filters, topi.nn.conv2d_nhwc(image, filters, 1, 1, 1)) == {
+        "dlight's Matmul"
+    }
+    assert _rules(x, topi.sum(x, axis=1)) == {"dlight's Reduction"}
+    assert _rules(x, topi.nn.softmax(x)) == {"dlight's GeneralReduction"}
+    assert _rules(x, topi.transpose(x)) == {"dlight's Fallback"}
+    assert _rules(x, topi.sort(x)) == {"as written: none of dlight's rules fits"}
+
+
+def test_rule_that_breaks_is_passed_over(gpu):
+    image = te.placeholder((1, 4, 16, 16), "float32", name="image")
+    boxes = te.placeholder((3, 5), "float32", name="boxes")
+    aligned = topi.vision.roi_align_nchw(image, boxes, (2, 2), 1.0, "avg", 2)
+    (schedule,) = _rules(image, boxes, aligned)
+    assert "dlight's" in schedule
 
 
 # Streams and devices.
