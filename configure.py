@@ -96,7 +96,7 @@ def check(facts: Facts) -> None:
 
 
 def find_cuda(asked: str | None, packages: str | None) -> Facts:
-    """Finds the CUDA toolkit's headers.
+    """Finds the CUDA toolkit: its headers, version and compiler.
 
     Parameters
     ----------
@@ -124,10 +124,12 @@ def find_cuda(asked: str | None, packages: str | None) -> Facts:
                 r"#define\s+CUDA_VERSION\s+(\d+)", header.read_text(errors="replace")
             )
             version = int(number.group(1)) if number else 0
-            return {
+            found = {
                 "cuda.version": f"{version // 1000}.{version % 1000 // 10}",
                 "cuda.include": str(header.parent),
             }
+            compiler = header.parents[1] / "bin" / "nvcc"
+            return found | ({"cuda.nvcc": str(compiler)} if compiler.is_file() else {})
     if asked:
         raise ConfigureError(
             f"--cuda-path={asked}: no include/cuda.h there. Name the toolkit's folder, such as "
@@ -172,6 +174,7 @@ def table(facts: Facts) -> str:
             row("TVM", "tvm", "include"),
             row("CUDA toolkit", "cuda", "include")
             + ("" if "cuda.version" in facts else " (optional)"),
+            f"  {'nvcc':<32}{facts.get('cuda.nvcc', 'not found')}",
             row("g++", "gcc", "path"),
         ]
     )
@@ -187,6 +190,9 @@ def rc_text(facts: Facts) -> str:
         # The programs that Bazel 2.1 writes for py_test start by `env python`.
         f"build --test_env=PATH={python_bin}:/usr/local/bin:/usr/bin:/bin",
     ]
+    if nvcc := facts.get("cuda.nvcc"):
+        # For libraries that rules and tests compile for target="cuda".
+        lines.append(f"build --action_env=CUDACXX={nvcc} --test_env=CUDACXX={nvcc}")
     for config in ("asan", "tsan"):
         if library := facts.get(f"gcc.lib{config}.so"):
             # With libstdc++, or its `throw` is not there to be found when the sanitizer looks.

@@ -102,10 +102,17 @@ def _tune(options: argparse.Namespace) -> int:
 
 
 def _describe(module: Any) -> dict[str, Any]:
+    from tensorflow_tvm.device_code import architectures_in
+
     functions = []
     for name in module:
         metadata = module._library.metadata(name)
-        entry: dict[str, Any] = {"name": name, "signature": None, "arg_spec": metadata.arg_spec}
+        entry: dict[str, Any] = {
+            "name": name,
+            "devices": metadata.devices,
+            "signature": None,
+            "arg_spec": metadata.arg_spec,
+        }
         if metadata.signature is not None:
             entry["signature"] = str(metadata.signature)
             entry.update(json.loads(metadata.signature.to_json()))
@@ -114,12 +121,17 @@ def _describe(module: Any) -> dict[str, Any]:
         "library": module.name,
         "digest": module.digest,
         "bytes": module.size,
+        "cuda_architectures": architectures_in(module._library.content()),
         "functions": functions,
     }
 
 
 def _table(description: dict[str, Any]) -> str:
     rows = [("function", "signature")]
+    devices = dict.fromkeys(
+        device.upper() for function in description["functions"] for device in function["devices"]
+    )
+    architectures = description["cuda_architectures"]
     for function in description["functions"]:
         rows.append((function["name"], _explain(function)))
     width = max(len(name) for name, _ in rows)
@@ -128,6 +140,8 @@ def _table(description: dict[str, Any]) -> str:
             f"library   {description['library']}",
             f"digest    {description['digest']}",
             f"size      {description['bytes']:,} bytes",
+            *([f"devices   {', '.join(devices)}"] if devices else []),
+            *([f"CUDA      {', '.join(architectures)}"] if architectures else []),
             "",
             *(f"{name:<{width}}  {signature}" for name, signature in rows),
         ]

@@ -36,9 +36,11 @@ def build(obj: Any, target: Any = "host", name: str | None = None, *, libm: bool
         What to compile: TE tensors, of which those that are computed become outputs and the
         placeholders inputs; a `tirx.PrimFunc`; an `IRModule` of those; a `Schedule`; or a dict from
         names to those. A function without a schedule gets one; one that has one keeps it.
-    target : str, dict or tvm.target.Target, optional
+    target : str, dict, tvm.target.Target or list of two, optional
         What to compile for: ``"host"``, this machine's processor, or what TVM takes: ``"llvm"``,
-        ``"cuda"``, ``{"kind": "llvm", "mcpu": "skylake"}``.
+        ``"cuda"``, ``{"kind": "llvm", "mcpu": "skylake"}``. For CUDA, ``"arch"`` may be a list of
+        architectures, and nvcc is needed. A list of one target for processors and one for CUDA,
+        such as ``["host", "cuda"]``, makes a library for both.
     name : str, optional
         What to call the function, where `obj` is one. By default its own name, ``"main"`` for TE
         tensors.
@@ -54,7 +56,8 @@ def build(obj: Any, target: Any = "host", name: str | None = None, *, libm: bool
     Raises
     ------
     ValueError
-        If TVM cannot compile it, with TVM's message; or the target is not known.
+        If TVM cannot compile it, with TVM's message; or the target is not known, or for CUDA and
+        there is no nvcc.
     TypeError
         If `obj` is nothing that can be compiled.
     ImportError

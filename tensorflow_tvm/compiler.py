@@ -27,7 +27,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,14 @@ import tvm
 import tvm_ffi
 from tvm.support import cc
 
-from tensorflow_tvm import build_cache, metadata, prim_functions, schedules, targets
+from tensorflow_tvm import build_cache, device_code, metadata, prim_functions, schedules, targets
 from tensorflow_tvm.signature import Signature
+
+# What compiles for CUDA: nvcc, its version, the architectures.
+Toolkit = tuple[str, str, tuple[str, ...]]
+
+# What metadata calls the devices of a target.
+_DEVICES = {"llvm": "cpu", "c": "cpu"}
 
 # tvm-ffi's convention, in C, so that it compiles in no time. The string is made by libtvm_ffi, and
 # so outlives the library.
@@ -79,7 +85,14 @@ def compile_library(
     what : str
         The names of its functions.
     """
+    target, cuda_target = targets.split(target)
+    carried = None
+    if cuda_target is not None:
+        carried, _ = compile_library(obj, cuda_target, name, libm, where)
     parsed = targets.parse(target)
+    toolkit = None
+    if parsed.kind.name == "cuda":
+        toolkit = device_code.toolkit(targets.cuda_architectures(target))
     functions = prim_functions.collect(obj, name)
     signatures = {}
     scheduled = {}
@@ -90,21 +103,27 @@ def compile_library(
             scheduled[key] = function.with_attr("global_symbol", key)
     module = tvm.IRModule(scheduled)
     what = ", ".join(functions)
-    key = _cache_key(module, parsed, signatures)
+    key = _cache_key(module, parsed, toolkit, carried, signatures)
     where = where or f"Cannot build TVM function '{what}'"
     content = build_cache.get_or_build(
-        key, lambda: _compile(module, parsed, signatures, what, where)
+        key, lambda: _compile(module, parsed, toolkit, carried, signatures, what, where)
     )
     return content, what
 
 
 def _cache_key(
-    module: tvm.IRModule, target: tvm.target.Target, signatures: Mapping[str, Signature]
+    module: tvm.IRModule,
+    target: tvm.target.Target,
+    toolkit: Toolkit | None,
+    carried: bytes | None,
+    signatures: Mapping[str, Signature],
 ) -> str:
     """Return a digest of all that the library's content depends on."""
     parts = {
         "module": module.script(show_meta=True),
         "target": str(target),
+        "toolkit": toolkit,
+        "carried": carried and hashlib.sha256(carried).hexdigest(),
         "signatures": {name: str(signature) for name, signature in signatures.items()},
         "versions": [tvm.__version__, tvm_ffi.__version__],
         "metadata": _METADATA_HEAD + _METADATA_FUNCTION,
@@ -115,6 +134,8 @@ def _cache_key(
 def _compile(
     module: tvm.IRModule,
     target: tvm.target.Target,
+    toolkit: Toolkit | None,
+    carried: bytes | None,
     signatures: Mapping[str, Signature],
     what: str,
     where: str,
@@ -123,9 +144,25 @@ def _compile(
         path = Path(folder) / "library.so"
         with explain_failure(where):
             _check_linker()
-            executable = tvm.compile(module, target=target)
-            addon = _compile_metadata(signatures, Path(folder))
-            executable.export_library(str(path), addons=[addon])
+            devices = ["cuda" if toolkit else _DEVICES.get(target.kind.name, target.kind.name)]
+            addons = []
+            if carried is not None:
+                devices.append("cuda")
+                addons.append(_compile_carried(carried, Path(folder)))
+            addons.append(_compile_metadata(signatures, devices, Path(folder)))
+            if toolkit is None:
+                tvm.compile(module, target=target).export_library(str(path), addons=addons)
+            else:
+                nvcc, _, architectures = toolkit
+                with device_code.without_runtime():
+                    executable = tvm.compile(module, target=target)
+                executable.export_library(
+                    str(path),
+                    addons=addons,
+                    fpack_imports=lambda host, *_: device_code.pack(
+                        host, nvcc, architectures, Path(folder)
+                    ),
+                )
         return path.read_bytes()
 
 
@@ -138,11 +175,23 @@ def _check_linker() -> None:
         )
 
 
-def _compile_metadata(signatures: Mapping[str, Signature], folder: Path) -> str:
+def _compile_carried(library: bytes, folder: Path) -> str:
+    """Compile an object file that holds a library for CUDA, and return its path."""
+    content, source, path = (folder / f"carried.{suffix}" for suffix in ("bin", "c", "o"))
+    content.write_bytes(library)
+    source.write_text(device_code.embed("__tensorflow_tvm__library_cuda", content))
+    command = [cc.get_cc(), "-x", "c", "-fPIC", "-c", "-o", str(path), str(source)]
+    subprocess.run(command, text=True, check=True, capture_output=True)
+    return str(path)
+
+
+def _compile_metadata(
+    signatures: Mapping[str, Signature], devices: Sequence[str], folder: Path
+) -> str:
     """Compile an object file that says the functions' signatures, and return its path."""
     source = _METADATA_HEAD + "".join(
         # JSON's escapes are C's, but for the / that json.dumps leaves alone.
-        _METADATA_FUNCTION % {"name": name, "text": json.dumps(metadata.write(signature))}
+        _METADATA_FUNCTION % {"name": name, "text": json.dumps(metadata.write(signature, devices))}
         for name, signature in signatures.items()
     )
     path = folder / "metadata.o"

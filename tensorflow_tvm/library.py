@@ -135,6 +135,10 @@ class Library:
             _raise(code, f"Library '{self.name}' {message}.")
         return read_metadata(str(text))
 
+    def content(self) -> bytes:
+        """Return the library's bytes."""
+        return _bytes(self._handle)
+
     def constant(self) -> tf.Tensor:
         """Return the library's bytes as a uint8 vector on the CPU, for graphs to capture.
 
@@ -153,6 +157,6 @@ class Library:
             return graph.get_tensor_by_name(self._graph_constants[graph])
 
     def _new_constant(self) -> tf.Tensor:
-        content = np.frombuffer(_bytes(self._handle), np.uint8)
+        content = np.frombuffer(self.content(), np.uint8)
         with tf.device(None), tf.device("/cpu:0"):  # whatever the caller's device is
             return tf.constant(content, name="tvm_library")

@@ -49,12 +49,16 @@ class Metadata:
         None if that is not known.
     owned_tensors : bool
         Whether it takes tensors that it may keep, rather than views.
+    devices : tuple of str
+        What it was compiled for, of ``"cpu"``, ``"cuda"`` and TVM's other names; empty if it does
+        not say.
     """
 
     signature: Signature | None = None
     arg_spec: tuple[str, ...] | None = None
     output_count: int | None = None
     owned_tensors: bool = False
+    devices: tuple[str, ...] = ()
 
     def with_outputs(self, count: int) -> Metadata:
         """Return what is said of the function if it has `count` outputs and that was not known."""
@@ -91,14 +95,15 @@ def order(arguments: Iterable[Argument]) -> tuple[str, ...]:
     )
 
 
-def write(signature: Signature) -> str:
-    """Return the metadata of a function that we build: it fills in its outputs."""
+def write(signature: Signature, devices: Iterable[str]) -> str:
+    """Return the metadata of a function that we build for `devices`: it fills in its outputs."""
     names = {ours: theirs for theirs, ours in _SCALARS.items()}
     types = [{"type": "None"}]
     for argument in signature.arguments:
         types.append({"type": names[argument.dtype] if argument.role == "attr" else _TENSORS[0]})
     schema = json.dumps({"type": "ffi.Function", "args": types})
-    return json.dumps({"type_schema": schema, _KEY: {"signature": str(signature)}})
+    own = {"signature": str(signature), "devices": list(devices)}
+    return json.dumps({"type_schema": schema, _KEY: own})
 
 
 def read(text: str) -> Metadata:
@@ -108,7 +113,8 @@ def read(text: str) -> Metadata:
         if _KEY in metadata:
             signature = Signature.parse(metadata[_KEY]["signature"])
             spec = (*order(signature.arguments), "rets")
-            return Metadata(signature, spec, len(signature.outputs))
+            devices = tuple(map(str, metadata[_KEY].get("devices", ())))
+            return Metadata(signature, spec, len(signature.outputs), devices=devices)
         return _read_schema(json.loads(metadata["type_schema"]))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):
         return Metadata()

@@ -16,14 +16,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import tvm
 import tvm.target.codegen as codegen
+
+from tensorflow_tvm import device_code
 
 # LLVM's names of what a processor can do, and Linux's. The processor's name stands for all of these
 # that its family has, but a virtual machine may hide some.
@@ -62,7 +64,8 @@ def parse(target: Any) -> tvm.target.Target:
     ----------
     target : str, mapping or tvm.target.Target
         ``"host"``: this machine's processor. Else what TVM takes: the name of a kind or tag, such
-        as ``"llvm"``, ``"cuda"`` or ``"nvidia/nvidia-a100"``, or a mapping with ``"kind"``.
+        as ``"llvm"``, ``"cuda"`` or ``"nvidia/nvidia-a100"``, or a mapping with ``"kind"``. For
+        ``"cuda"``, ``"arch"`` may be a list; what is generated is for the oldest of those.
 
     Raises
     ------
@@ -79,15 +82,68 @@ def parse(target: Any) -> tvm.target.Target:
     try:
         if target == "host":
             return host()
-        parsed = tvm.target.Target(target if isinstance(target, str) else dict(target))
+        parsed = tvm.target.Target(_for_tvm(target))
     except Exception as error:
         raise ValueError(
-            f"target {target!r} is not known: {str(error).splitlines()[0]} Possible are 'host', "
+            f"target {target!r} is not known: {_sentence(error)} Possible are 'host', "
             f"{', '.join(_possible_kinds())}, one of TVM's tags such as 'nvidia/nvidia-a100', or a "
             "dict such as {'kind': 'llvm', 'mcpu': 'skylake'}."
         ) from None
 
     return _checked(parsed)
+
+
+def _sentence(error: Exception) -> str:
+    line = str(error).splitlines()[0]
+    return line if line.endswith(".") else line + "."
+
+
+def split(target: Any) -> tuple[Any, Any | None]:
+    """Split what may be a list of targets into the first library's and the one that it carries.
+
+    Raises
+    ------
+    ValueError
+        If a list is not of one target for processors and one for CUDA.
+    """
+    if not isinstance(target, (list, tuple)):
+        return target, None
+    kinds = ["cuda" if parse(one).kind.name == "cuda" else "cpu" for one in target]
+    if sorted(kinds) != ["cpu", "cuda"] or any(parse(one).kind.name == "rocm" for one in target):
+        raise ValueError(
+            "a list of targets has to be of one for processors and one for CUDA, such as "
+            f"['host', 'cuda'], given {target!r}."
+        )
+    return target[kinds.index("cpu")], target[kinds.index("cuda")]
+
+
+def cuda_architectures(target: Any) -> tuple[str, ...] | None:
+    """Return what the caller wants device code for; None where `target` does not say."""
+    if isinstance(target, Mapping):
+        wanted = target.get("arch")
+        if wanted is None:
+            return None
+        names = [wanted] if isinstance(wanted, str) else wanted
+        if not isinstance(names, (list, tuple)) or not names:
+            raise ValueError(f"arch is {wanted!r}; expected a name such as 'sm_80', or a list")
+        return tuple(sorted(names, key=_number))
+    return None if target == "cuda" else (str(parse(target).attrs["arch"]),)
+
+
+def _number(architecture: str) -> int:
+    digits = re.fullmatch(r"sm_(\d+)[af]?", str(architecture))
+    if digits is None:
+        raise ValueError(f"arch has {architecture!r}; expected a name such as 'sm_80'")
+    return int(digits[1])
+
+
+def _for_tvm(target: str | Mapping) -> str | dict:
+    """Return what TVM takes: one architecture, and for CUDA always one, lest TVM look for a GPU."""
+    description = {"kind": target} if target == "cuda" else target
+    if isinstance(description, str) or description.get("kind") != "cuda":
+        return description if isinstance(description, str) else dict(description)
+    oldest = (cuda_architectures(description) or device_code.DEFAULT_ARCHITECTURES)[0]
+    return {**description, "arch": oldest}
 
 
 def _checked(target: tvm.target.Target) -> tvm.target.Target:
@@ -100,12 +156,6 @@ def _checked(target: tvm.target.Target) -> tvm.target.Target:
         )
     if kind == "llvm":
         _check_llvm(target)
-    if kind == "cuda" and not _has_cuda_driver():
-        raise ValueError(
-            "target 'cuda' needs NVIDIA's driver (libcuda.so.1), which this machine has not: "
-            "without it TVM makes a library that no GPU can load. Build on a machine with a GPU, "
-            "or for the processor: target='host'."
-        )
     return target
 
 
@@ -138,15 +188,6 @@ def _possible_kinds() -> tuple[str, ...]:
         for kind in ("llvm", "c", "cuda", "rocm")
         if tvm.get_global_func(f"target.build.{kind}", allow_missing=True) is not None
     )
-
-
-@functools.cache
-def _has_cuda_driver() -> bool:
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
 
 
 def host() -> tvm.target.Target:

@@ -361,6 +361,73 @@ def test_gpu_library_on_a_processor(gpu, module):
     assert not gpu.launches()
 
 
+@pytest.fixture(scope="module")
+def module_for_both(fake, tmp_path_factory):
+    path = tmp_path_factory.mktemp("lib") / "both.so"
+    tftvm.export_library(_functions(), path, ["host", CUDA])
+    return tftvm.Module(path)
+
+
+def test_one_library_for_both(gpu, run, module_for_both):
+    addone = module_for_both["addone"]
+
+    def both(x):
+        with tf.device("/gpu:1"):
+            y = addone(x)
+        with tf.device("/cpu:0"):
+            return addone(y)
+
+    np.testing.assert_array_equal(run(both, np.float32([1.0, 5.0])), [3.0, 7.0])
+    assert {call["device"] for call in gpu.launches()} == {1}
+
+
+@pytest.mark.parametrize(("device", "launches"), [("cpu", 0), ("cuda", 1), ("/gpu:1", 1)])
+def test_target_device_pins_one(gpu, module_for_both, device, launches):
+    addone = module_for_both.func("addone", target_device=device)
+    for place in ("/cpu:0", "/gpu:0"):
+        gpu.clear()
+        with tf.device(place):
+            np.testing.assert_array_equal(addone(tf.constant([1.0])), [2.0])
+        assert len(gpu.launches()) == launches
+
+
+def test_library_for_both_in_a_saved_model(gpu, module_for_both, tmp_path):
+    model = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None])])
+    def both(x):
+        with tf.device("/gpu:0"):
+            y = module_for_both["addone"](x)
+        with tf.device("/cpu:0"):
+            return module_for_both["addone"](y)
+
+    model.both = both
+    tf.saved_model.save(model, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    np.testing.assert_array_equal(loaded.both(tf.constant([1.0])), [3.0])
+    assert len(gpu.launches()) == 1
+
+
+def test_library_for_both_whose_part_for_cuda_is_damaged(gpu, tmp_path):
+    path = tmp_path / "damaged.so"
+    tftvm.export_library(
+        {"f": _elementwise("f", lambda x: x * 3.0, "float32")}, path, ["host", CUDA]
+    )
+    content = path.read_bytes()
+    start = content.index(b"\x7fELF", 1)
+    f = tftvm.Module(content[:start] + b"garbage" + content[start + 7 :])["f"]
+    with tf.device("/cpu:0"):
+        np.testing.assert_array_equal(f(tf.constant([1.0])), [3.0])
+    for _ in range(2):
+        with (
+            tf.device("/gpu:0"),
+            pytest.raises(
+                tf.errors.InvalidArgumentError, match="cannot run on GPUs: .*part for CUDA"
+            ),
+        ):
+            f(tf.constant([1.0]))
+
+
 # Failures.
 
 

@@ -112,6 +112,15 @@ def test_cuda_by_flag(toolkit):
     }
 
 
+def test_nvcc_is_told_to_bazel(facts, toolkit):
+    nvcc = toolkit / "bin" / "nvcc"
+    nvcc.parent.mkdir()
+    nvcc.touch()
+    facts |= configure.find_cuda(str(toolkit), None)
+    assert f"--test_env=CUDACXX={nvcc}" in configure.rc_text(facts)
+    assert str(nvcc) in configure.table(facts)
+
+
 def test_cuda_by_flag_that_is_wrong(tmp_path):
     with pytest.raises(configure.ConfigureError, match="no include/cuda.h there"):
         configure.find_cuda(str(tmp_path), None)

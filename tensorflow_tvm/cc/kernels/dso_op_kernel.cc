@@ -99,6 +99,7 @@ class DSOOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(ctx, callee.status());
     callee_ = *std::move(callee);
     memory_align_ = callee_.memory_align;
+    if (ctx->device_type() == tensorflow::DEVICE_GPU) device_type_ = kDLCUDA;
     OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tin", "input", &input_dtypes_));
     OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tout", "output", &output_dtypes_));
     int library_count = 0;
@@ -244,7 +245,7 @@ class DSOOp : public tensorflow::OpKernel {
       if (!loaded.ok()) return loaded.status();
       library = *std::move(loaded);
     }
-    absl::StatusOr<LibraryFunction> function = library->GetFunction(callee_.function);
+    absl::StatusOr<LibraryFunction> function = library->GetFunction(callee_.function, device_type_);
     if (!function.ok()) {
       return absl::Status(
           function.status().code(),
@@ -709,6 +710,7 @@ class DSOOp : public tensorflow::OpKernel {
 
   // What every call reads, close together: each node of a graph has a kernel of its own, and in a
   // large graph fetching it from memory is a good part of a small call's time.
+  DLDeviceType device_type_ = kDLCPU;
   std::atomic<const Resolved*> resolved_{nullptr};
   Resolved first_;
   int64_t memory_align_ = 0;

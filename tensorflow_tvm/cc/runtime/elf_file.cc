@@ -386,6 +386,7 @@ class Parser {
       ElfSymbol& result = symbols->emplace_back();
       result.name = std::string(name);
       result.size = symbol.st_size;
+      if (uint64_t at = 0; ToOffset(symbol.st_value, symbol.st_size, &at)) result.offset = at;
       result.is_function = (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE) &&
                            InMemory(symbol.st_value, 1, PF_X);
       result.is_variable = type == STT_OBJECT &&

@@ -17,6 +17,7 @@ limitations under the License.
 #define TENSORFLOW_TVM_CC_RUNTIME_ELF_FILE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,9 @@ namespace tensorflow_tvm {
 struct ElfSymbol {
   std::string name;
   uint64_t size = 0;
-  bool is_function = false;  ///< code, as its type or the segment it lies in says
-  bool is_variable = false;  ///< data that stays writable
+  std::optional<uint64_t> offset;  ///< of its bytes in the file, if all of them are there
+  bool is_function = false;        ///< code, as its type or the segment it lies in says
+  bool is_variable = false;        ///< data that stays writable
   bool is_weak = false;
 };
 

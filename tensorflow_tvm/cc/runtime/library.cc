@@ -42,6 +42,7 @@ namespace ffi = tvm::ffi;
 constexpr absl::string_view kFfiSlotPrefix = "__TVMFFI";
 constexpr absl::string_view kBackendSlotPrefix = "__TVMBackend";
 constexpr char kBarrierSlot[] = "__TVMBackendParallelBarrier";
+constexpr char kCudaLibrary[] = "__tensorflow_tvm__library_cuda";
 constexpr char kPackedCallSlot[] = "__TVMFFIEnvModLookupFromImports";
 
 std::string LastLoaderError() {
@@ -211,6 +212,9 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
   }
   (*snapshot)->RemovePath();
   library->snapshot_ = *std::move(snapshot);
+  if (const ElfSymbol* carried = elf->Find(kCudaLibrary); carried != nullptr && carried->offset) {
+    library->cuda_bytes_ = library->bytes().substr(*carried->offset, carried->size);
+  }
   if (absl::Status s = library->FillSlots(slots); !s.ok()) return refuse(s);
   library->digest_ = std::move(digest);
   library->name_ = std::move(name);
@@ -244,7 +248,27 @@ absl::Status LibraryObj::FillSlots(const std::vector<std::string>& slots) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name) {
+absl::StatusOr<LibraryPtr> LibraryObj::CudaLibrary() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (cuda_ == nullptr) {
+    absl::StatusOr<LibraryPtr> loaded =
+        Load(cuda_bytes_, Sha256Digest(cuda_bytes_), absl::StrCat(name_, ", part for CUDA"));
+    if (!loaded.ok()) return loaded;
+    cuda_ = *std::move(loaded);
+  }
+  return cuda_;
+}
+
+absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name,
+                                                        DLDeviceType device) {
+  if (device == kDLCUDA && !cuda_bytes_.empty()) {
+    absl::StatusOr<LibraryPtr> library = CudaLibrary();
+    if (!library.ok()) {
+      return absl::Status(library.status().code(),
+                          absl::StrCat("cannot run on GPUs: ", library.status().message()));
+    }
+    return (*library)->GetFunction(name);
+  }
   const absl::Status not_found = absl::NotFoundError(
       absl::StrCat("has no function '", absl::CHexEscape(name),
                    "'. It has: ", functions_.empty() ? "none" : absl::StrJoin(functions_, ", ")));

@@ -54,9 +54,11 @@ class LibraryObj : public tvm::ffi::Object {
   /// Names of the functions that the library exports, sorted.
   const std::vector<std::string>& functions() const { return functions_; }
 
-  /// The function called `name`, also of an imported module. NotFound says which there are.
+  /// The function called `name`, also of an imported module, for devices of type `device`: a
+  /// library for processors may carry another for CUDA. NotFound says which functions there are.
   /// Messages are to follow the name by which the caller knows the library.
-  absl::StatusOr<LibraryFunction> GetFunction(const std::string& name);
+  absl::StatusOr<LibraryFunction> GetFunction(const std::string& name,
+                                              DLDeviceType device = kDLCPU);
 
   /// What the library says of function `name`, by tvm-ffi's convention: JSON, or "" if nothing.
   absl::StatusOr<std::string> GetMetadata(const std::string& name);
@@ -71,6 +73,10 @@ class LibraryObj : public tvm::ffi::Object {
   };
   using Handle = std::unique_ptr<void, HandleCloser>;
 
+  /// The library for CUDA that this one carries, loaded when it is first asked for: where it never
+  /// is, there need be no CUDA.
+  absl::StatusOr<tvm::ffi::ObjectPtr<LibraryObj>> CudaLibrary();
+
   /// Fills the pointers to runtime functions that TVM leaves in a library.
   absl::Status FillSlots(const std::vector<std::string>& slots);
 
@@ -84,6 +90,8 @@ class LibraryObj : public tvm::ffi::Object {
   tvm::ffi::Optional<tvm::ffi::Module> module_;
   std::mutex mutex_;
   std::map<std::string, tvm::ffi::Function> imported_;  // guarded by mutex_
+  absl::string_view cuda_bytes_;                        ///< of snapshot_; empty if there are none
+  tvm::ffi::ObjectPtr<LibraryObj> cuda_;                // guarded by mutex_
 };
 
 using LibraryPtr = tvm::ffi::ObjectPtr<LibraryObj>;

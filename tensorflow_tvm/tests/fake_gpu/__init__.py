@@ -15,38 +15,26 @@
 """A GPU that is none: two devices for TensorFlow, and the CUDA that TVM's runtime calls.
 
 TensorFlow gets its devices from a plugin, and TVM's own CUDA runtime is loaded on top of a fake
-driver. Device code is CUDA C that the host's compiler compiles, one thread after the other, so that
-no kernel here may wait for its neighbours. Everything that is enqueued is done at once and written
-down. This proves which calls are made, on which device and stream, and no GPU's arithmetic.
+driver. Device code is compiled for the host, by nvcc.py. Everything that is enqueued is done at
+once and written down. This proves which calls are made, on which device and stream, and no GPU's
+arithmetic.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import json
-import re
-import subprocess
+import os
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).absolute().parent
 _BUILT = _HERE.parents[2] / "bazel-bin/tensorflow_tvm/tests/fake_gpu"
-_HEAD = """
-#include <cmath>
-#include <cstdint>
-namespace {
-struct Index { unsigned x, y, z; };
-thread_local Index blockIdx, threadIdx;
-}
-#define __global__
-#define __device__
-#define __forceinline__ inline
-#define __restrict__
-#define __launch_bounds__(...)
-#define EXPORT extern "C" __attribute__((visibility("default")))
-"""
 
 
 def folder() -> Path | None:
@@ -59,14 +47,13 @@ def folder() -> Path | None:
 def load() -> FakeGpu:
     """Make the fake GPUs known to TensorFlow and TVM: before TensorFlow looks for its devices."""
     import tvm
-    import tvm_ffi
     from tensorflow.python.framework import load_library
 
     libraries = folder()
     driver = ctypes.CDLL(str(libraries / "libcuda.so.1"), ctypes.RTLD_GLOBAL)
     ctypes.CDLL(str(libraries / "libcudart.so.13"), ctypes.RTLD_GLOBAL)
     ctypes.CDLL(str(Path(tvm.__file__).parent / "lib/libtvm_runtime_cuda.so"), ctypes.RTLD_GLOBAL)
-    tvm_ffi.register_global_func("tvm_callback_cuda_compile", _compile, override=True)
+    os.environ["CUDACXX"] = _nvcc()
     load_library.load_pluggable_device_library(str(libraries / "fake_gpu.so"))
     return FakeGpu(driver)
 
@@ -101,29 +88,11 @@ class FakeGpu:
         return self._driver.FakeGpuNewStream(device)
 
 
-def _compile(code: str, *_: object) -> bytes:
-    """Compile CUDA C for the host, with what the driver calls for one thread of each kernel."""
-    kernels = str(code)[str(code).index('extern "C" __global__') :]
-    parts = [_HEAD, kernels]
-    pattern = r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\) \{'
-    for name, parameters in re.findall(pattern, kernels):
-        types = [
-            parameter.replace("__restrict__", "").strip().rpartition(" ")[0]
-            for parameter in parameters.split(",")
-            if parameter.strip()
-        ]
-        values = ", ".join(f"*({dtype}*)values[{i}]" for i, dtype in enumerate(types))
-        parts.append(
-            f"EXPORT const int {name}__parameters = {len(types)};\n"
-            f"EXPORT void {name}__run(void** values, const unsigned* b, const unsigned* t) {{\n"
-            "  blockIdx = {b[0], b[1], b[2]};\n"
-            "  threadIdx = {t[0], t[1], t[2]};\n"
-            f"  {name}({values});\n"
-            "}\n"
-        )
-    with tempfile.TemporaryDirectory() as scratch:
-        source, library = Path(scratch) / "kernels.cc", Path(scratch) / "kernels.so"
-        source.write_text("\n".join(parts))
-        command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", source, "-o", library]
-        subprocess.run([*map(str, command)], check=True)
-        return bytearray(library.read_bytes())
+def _nvcc() -> str:
+    """Return the path of a program that is nvcc.py."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "nvcc"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_HERE / "nvcc.py"}" "$@"\n')
+    path.chmod(0o700)
+    return str(path)
