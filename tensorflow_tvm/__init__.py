@@ -14,11 +14,11 @@
 # ==============================================================================
 """Run functions compiled by Apache TVM, or any tvm-ffi library, as TensorFlow ops."""
 
-from tensorflow_tvm import gradients as _gradients
 from tensorflow_tvm import sysconfig
 from tensorflow_tvm.build import build, export_library
 from tensorflow_tvm.explain import BlockSchedule, Explanation, explain
 from tensorflow_tvm.function import Function
+from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.library import stats
 from tensorflow_tvm.module import Module
 from tensorflow_tvm.op import Op, op
@@ -32,6 +32,7 @@ __all__ = [
     "BlockSchedule",
     "Explanation",
     "Function",
+    "Gradient",
     "Module",
     "Op",
     "Signature",
@@ -45,5 +46,3 @@ __all__ = [
     "sysconfig",
     "tune",
 ]
-
-del _gradients  # imported for the gradients that it registers

@@ -17,16 +17,18 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import json
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tensorflow_tvm import calling, output_spec
+from tensorflow_tvm import calling, gradients, output_spec
+from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.library import Library
 from tensorflow_tvm.op_library import ops
 from tensorflow_tvm.signature import ANY_DTYPE, Signature
@@ -35,6 +37,7 @@ _executing_eagerly = tf.executing_eagerly
 _NOTHING: list[Any] = []
 _DEFAULT_ALIGNMENT = 64
 _LARGEST_ALIGNMENT = 2 << 20
+_HIGHEST_ORDER = 4
 
 
 class Function:
@@ -48,6 +51,10 @@ class Function:
         The function's name in its library.
     signature : Signature or None
         What the function takes and gives, where that is known.
+    stateful : bool
+        Whether it has side effects.
+    libraries : list of Library
+        What graphs that call it carry: its own library, and then those of its gradients.
     """
 
     def __init__(
@@ -61,8 +68,12 @@ class Function:
         stateful: bool = False,
         signature: Signature | str | None = None,
         arg_spec: Sequence[str] | None = None,
+        gradient: Gradient | None = None,
+        order: int = 0,
     ) -> None:
         self.name = name
+        self.stateful = stateful
+        self.libraries = [library]
         self._library = library
         self._context = f"TVM function '{name}' of library '{library.name}'"
         self._device = _parse_device(target_device, self._context)
@@ -76,9 +87,8 @@ class Function:
                 f"{len(dtypes)}; expected as many of each."
             )
         self._count = max(len(shapes or [0]), len(dtypes or [0]))
-        convention = calling.resolve(
-            library.metadata(name), signature, arg_spec, self._count, self._context
-        )
+        said = library.metadata(name)
+        convention = calling.resolve(said, signature, arg_spec, self._count, self._context)
         if convention.signature is not None:
             self._count = len(convention.signature.outputs)
             for what, given, several in (
@@ -111,6 +121,15 @@ class Function:
         if memory_align != _DEFAULT_ALIGNMENT:
             callee["memory_align"] = memory_align
         callee.update(self._convention.callee_keys())
+        # What a library says may go round in circles.
+        gradient = gradient or (said.gradient if order < _HIGHEST_ORDER else None)
+        if gradient is not None:
+            gradient = self._link(gradient, memory_align, order)
+            callee["gradient"] = gradients.to_callee(gradient, self.libraries)
+        # An eager op holds no library. Its outputs do, so that a tape, which holds those, can call
+        # the gradient when nobody has the function any more.
+        self._has_gradient = gradient is not None
+        self._gradient_in_python: gradients.PythonGradient | None = None
         # An eager call's attributes are read and hashed each time, so this is short; and every
         # distinct one makes a kernel that TensorFlow keeps, so shapes are passed as tensors.
         self._eager_callee = callee
@@ -159,6 +178,143 @@ class Function:
             return None
         return [dtype.as_datatype_enum for dtype in known]
 
+    def _link(self, gradient: Gradient, memory_align: int, order: int) -> Gradient:
+        """Return `gradient` with a `Function` in place of a name, checked against this one."""
+        function = gradient.function
+        if isinstance(function, str):
+            try:
+                self._library.check_function(function)
+            except tf.errors.NotFoundError as error:
+                raise ValueError(
+                    f"{self._context}: gradient '{function}': {error.message}"
+                ) from None
+            if function == self.name:
+                raise ValueError(f"{self._context} cannot be its own gradient.")
+            function = Function(self._library, function, memory_align=memory_align, order=order + 1)
+        if not isinstance(function, Function):
+            raise TypeError(
+                f"{self._context}: expected a gradient as the name of a function or as a "
+                f"tensorflow_tvm.Function, given {function!r}."
+            )
+        gradients.check(gradient, self.signature, function.signature, self._context, function.name)
+        return dataclasses.replace(gradient, function=function)
+
+    @property
+    def knows_shapes(self) -> bool:
+        """Whether it is known what shapes the outputs have, given the inputs."""
+        return (
+            self._static
+            or self._convention.returns_outputs
+            or (
+                self.signature is not None
+                and all(output.shape is not None for output in self.signature.outputs)
+            )
+        )
+
+    def to_callee(self) -> dict[str, Any]:
+        """Return what an op has to know to call this as the gradient of its own function.
+
+        Raises
+        ------
+        ValueError
+            If that cannot be said beforehand.
+        """
+        if self._gradient_in_python is not None:
+            raise ValueError(
+                f"{self._context} has a gradient in Python, which an op cannot hold. Use "
+                "with_gradient on the function whose gradient this is, too."
+            )
+        if self._shapes is not None and not self._static:
+            raise ValueError(
+                f"{self._context}: output_shape is a tensor, and this is a gradient, whose outputs "
+                "are shaped like its function's inputs. Leave output_shape out."
+            )
+        if self._device is not None:
+            raise ValueError(
+                f"{self._context}: target_device is {self._device}, and this is a gradient, which "
+                "runs where its function ran. Leave target_device out."
+            )
+        return self._graph_callee
+
+    def with_gradient(self, function: Callable[..., Any]) -> Function:
+        """Return this function with a gradient that is written in Python.
+
+        It works wherever `tf.custom_gradient` does, which makes it so. A gradient that is a TVM
+        function is better given to `Module.func`: the op then knows it, in imported graphs too.
+
+        Parameters
+        ----------
+        function : callable
+            Called with the inputs, the outputs, and the gradients of the outputs. It returns the
+            gradient of each input, None where there is none; those of inputs that are not of
+            floating point may be left out. It may call TensorFlow and TVM functions.
+
+        Returns
+        -------
+        Function
+
+        Examples
+        --------
+        >>> import tensorflow as tf
+        >>> import tensorflow_tvm as tftvm
+        >>> addone = tftvm.Module("addone.so")["addone"].with_gradient(lambda x, y, dy: 2.0 * dy)
+        >>> x = tf.constant([1.0, 2.0])
+        >>> with tf.GradientTape() as tape:
+        ...     tape.watch(x)
+        ...     y = addone(x)
+        >>> tape.gradient(y, x).numpy()
+        array([2., 2.], dtype=float32)
+        """
+        if not callable(function):
+            raise TypeError(
+                f"{self._context}: expected a gradient as a function, given {function!r}."
+            )
+        return self._with_gradient(
+            lambda inputs, outputs, dys, attrs: function(*inputs, *outputs, *dys, **attrs)
+        )
+
+    def with_gradient_from(self, reference: Callable[..., Any]) -> Function:
+        """Return this function with the gradient of a TensorFlow function that computes the same.
+
+        `reference` runs when a gradient is asked for, and is differentiated by TensorFlow.
+
+        Parameters
+        ----------
+        reference : callable
+            Takes and returns tensors like this function, and takes its attrs by name.
+
+        Returns
+        -------
+        Function
+
+        Examples
+        --------
+        >>> import tensorflow as tf
+        >>> import tensorflow_tvm as tftvm
+        >>> addone = tftvm.Module("addone.so")["addone"].with_gradient_from(lambda x: x + 1.0)
+        >>> x = tf.constant([1.0, 2.0])
+        >>> with tf.GradientTape() as tape:
+        ...     tape.watch(x)
+        ...     y = addone(x)
+        >>> tape.gradient(y, x).numpy()
+        array([1., 1.], dtype=float32)
+        """
+        if not callable(reference):
+            raise TypeError(
+                f"{self._context}: expected a TensorFlow function that computes the same, given "
+                f"{reference!r}."
+            )
+        return self._with_gradient(
+            lambda inputs, _, dys, attrs: gradients.of_reference(
+                reference, inputs, dys, attrs, self._context
+            )
+        )
+
+    def _with_gradient(self, gradient: gradients.PythonGradient | None) -> Function:
+        result = copy.copy(self)
+        result._gradient_in_python = gradient
+        return result
+
     def __repr__(self) -> str:
         what = f"{self.name}{self.signature}" if self.signature else self.name
         return f"<tensorflow_tvm.Function '{what}' of library '{self._library.name}'>"
@@ -192,6 +348,8 @@ class Function:
             If an input cannot be made a tensor, an attr is missing or wrong, or the graph being
             built contradicts itself.
         """
+        if self._gradient_in_python is not None:
+            return self._call_with_gradient(self._gradient_in_python, inputs, name, attrs)
         if self._device is None:
             return self._call(inputs, name, attrs)
         # Graphs that no eager program runs may be meant for another machine.
@@ -200,6 +358,27 @@ class Function:
             self._device_is_there = True
         with tf.device(self._device):
             return self._call(inputs, name, attrs)
+
+    @tf.autograph.experimental.do_not_convert
+    def _call_with_gradient(
+        self,
+        gradient: gradients.PythonGradient,
+        inputs: tuple[Any, ...],
+        name: str | None,
+        attrs: dict[str, Any],
+    ) -> Any:
+        plain = self._with_gradient(None)
+
+        @tf.custom_gradient
+        def call(*tensors: tf.Tensor) -> Any:
+            outputs = plain(*tensors, name=name, **attrs)
+
+            def backward(*dys: tf.Tensor) -> list[tf.Tensor | None]:
+                return gradients.by_input(gradient, tensors, outputs, dys, attrs, self._context)
+
+            return outputs, backward
+
+        return call(*(self._convert(value, i) for i, value in enumerate(inputs)))
 
     def _call(self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]) -> Any:
         # The short way, for eager calls on tensors: each step here is felt.
@@ -229,6 +408,8 @@ class Function:
                     self._eager_callee_text,
                     name,
                 )
+                if self._has_gradient:
+                    outputs[0]._tvm_libraries = self.libraries
                 return tuple(outputs) if self._several else outputs[0]
             except (TypeError, ValueError, AttributeError, IndexError):
                 pass  # not all inputs are tensors, or there are none
@@ -261,14 +442,14 @@ class Function:
                 if self._static:
                     self._eager_shapes = shapes
         else:
-            libraries, callee = [self._library.constant()], self._graph_callee
+            libraries = [library.constant() for library in self.libraries]
+            callee = self._graph_callee
             shapes = (
                 _NOTHING
                 if self._static or self._shapes is None
                 else output_spec.to_tensors(self._shapes)
             )
-            # A node's default name would be the op's.
-            name = name or re.sub(r"[^A-Za-z0-9.]", "_", self.name).lstrip("_") or "tvm"
+            name = name or gradients.node_name(self.name)
         outputs = self._op(
             tensors,
             libraries,
@@ -277,6 +458,8 @@ class Function:
             _to_text({**callee, "attrs": values} if values else callee),
             name,
         )
+        if self._has_gradient and not libraries:
+            outputs[0]._tvm_libraries = self.libraries
         return tuple(outputs) if self._several else outputs[0]
 
     def _convert(self, value: Any, index: int) -> tf.Tensor:

@@ -12,22 +12,399 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""The gradient of the op."""
+"""Gradients: which function gives one, what it is called with, and the op's registered gradient.
+
+The op says in its attribute ``callee`` which function of which library gives its gradient. So the
+gradient is where the op is: in a tape, in a graph, in a saved model that another process loads.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import NoReturn
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
+
+from tensorflow_tvm.op_library import ops
+from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
+
+# Inputs, outputs, gradients of the floating-point outputs, and attrs, to gradients of the inputs.
+PythonGradient = Callable[[Sequence[Any], Sequence[Any], Sequence[Any], dict[str, Any]], Any]
+
+_KINDS = ("args", "rets", "grads")
+_ENTRY = re.compile(r"(args|rets|grads)(?:\.(\d+))?")
+_WAYS = (
+    "Give a TVM function for it (gradient= of Module.func, tftvm.build or tftvm.op; for TE "
+    'functions gradient="auto" derives one), a Python function (Function.with_gradient), or a '
+    "TensorFlow function that computes the same (gradient_from=)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """Which function gives a function's gradient, and what it is called with.
+
+    Attributes
+    ----------
+    function : str, Function or callable
+        The gradient: a function of the same library by name, a `Function` of any library or, for
+        `tensorflow_tvm.op`, a Python function on TE tensors. It returns the gradients of the
+        inputs in `wrt`, each shaped like its input.
+    takes : sequence of str, optional
+        What it is called with, in order: ``"args"`` stands for all inputs, ``"rets"`` for all
+        outputs, ``"grads"`` for the gradients of all floating-point outputs; ``"args.0"``,
+        ``"rets.0"`` and ``"grads.0"`` for those of one input or output. By default all three.
+    wrt : sequence of int, optional
+        The inputs that it returns gradients of, by index. By default all of floating point. The
+        others have none.
+
+    Examples
+    --------
+    >>> import tensorflow_tvm as tftvm
+    >>> tftvm.Gradient("scale_grad", takes=["args.1", "grads"], wrt=[0])
+    Gradient(function='scale_grad', takes=('args.1', 'grads'), wrt=(0,))
+    """
+
+    function: Any
+    takes: Sequence[str] = _KINDS
+    wrt: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.takes, str) or not isinstance(self.takes, Sequence):
+            raise TypeError(
+                f"takes must be a list of 'args', 'rets' and 'grads', given {self.takes!r}."
+            )
+        for entry in self.takes:
+            if not isinstance(entry, str) or _ENTRY.fullmatch(entry) is None:
+                raise ValueError(
+                    f"takes has {entry!r}; expected 'args', 'rets' and 'grads', for all inputs, "
+                    "outputs and gradients of outputs, or 'args.0' and the like for one."
+                )
+        object.__setattr__(self, "takes", tuple(self.takes))
+        if self.wrt is None:
+            return
+        wrt = tuple(self.wrt) if isinstance(self.wrt, Sequence) else (self.wrt,)
+        for index in wrt:
+            if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+                raise ValueError(f"wrt must be a list of inputs by index, given {self.wrt!r}.")
+        if not wrt or len(set(wrt)) < len(wrt):
+            raise ValueError(f"wrt must list at least one input, each once, given {self.wrt!r}.")
+        object.__setattr__(self, "wrt", wrt)
+
+    def arguments(
+        self, inputs: Sequence[Any], outputs: Sequence[Any], floating: Sequence[bool]
+    ) -> list[tuple[str, int]]:
+        """Return what the gradient takes, each by kind and index.
+
+        Parameters
+        ----------
+        inputs, outputs : sequence
+            Of the function itself; only their number counts.
+        floating : sequence of bool
+            Which outputs are of floating point, and so have gradients.
+
+        Raises
+        ------
+        ValueError
+            If there is no such input or output.
+        """
+        of_kind = {
+            "args": range(len(inputs)),
+            "rets": range(len(outputs)),
+            "grads": [i for i, is_floating in enumerate(floating) if is_floating],
+        }
+        taken: list[tuple[str, int]] = []
+        for entry in self.takes:
+            kind, index = _ENTRY.fullmatch(entry).groups()
+            if index is None:
+                taken.extend((kind, i) for i in of_kind[kind])
+            elif int(index) in of_kind[kind]:
+                taken.append((kind, int(index)))
+            else:
+                raise ValueError(
+                    f"takes has '{entry}', and the function has {len(inputs)} inputs and "
+                    f"{len(outputs)} outputs, of which {sum(floating)} are of floating point."
+                )
+        return taken
+
+    def differentiated(self, dtypes: Sequence[tf.DType]) -> tuple[int, ...]:
+        """Return the inputs that have gradients, by index, given all inputs' dtypes."""
+        if self.wrt is None:
+            return tuple(i for i, dtype in enumerate(dtypes) if dtype.is_floating)
+        for index in self.wrt:
+            if index >= len(dtypes):
+                raise ValueError(f"wrt has {index}, and the function has {len(dtypes)} inputs.")
+            if not dtypes[index].is_floating:
+                raise ValueError(
+                    f"wrt has {index}, and input {index} is {dtypes[index].name}; only inputs of "
+                    "floating point have gradients."
+                )
+        return tuple(self.wrt)
+
+
+def parse(gradient: Any, context: str) -> Gradient | None:
+    """Return what the caller means by ``gradient=``."""
+    if gradient is None or isinstance(gradient, Gradient):
+        return gradient
+    if isinstance(gradient, str) or hasattr(gradient, "to_callee"):
+        return Gradient(gradient)
+    raise TypeError(
+        f"{context}: gradient must be the name of a function, a tensorflow_tvm.Function or a "
+        f"tensorflow_tvm.Gradient, given {gradient!r}. For a Python function use with_gradient."
+    )
+
+
+def check(
+    gradient: Gradient, ours: Signature | None, theirs: Signature | None, context: str, name: str
+) -> None:
+    """Check that the function `name` can be the gradient of one, as far as signatures say.
+
+    Parameters
+    ----------
+    gradient
+        How it is called.
+    ours, theirs
+        The signatures of the function itself and of its gradient.
+    context, name
+        What messages call the two.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    if ours is None:
+        return
+    dtypes = [_dtype(argument) for argument in ours.inputs]
+    floating = [_dtype(argument).is_floating for argument in ours.outputs]
+    try:
+        taken = gradient.arguments(ours.inputs, ours.outputs, floating)
+        given = gradient.differentiated(dtypes)
+    except ValueError as error:
+        raise ValueError(f"{context}: gradient '{name}': {error} It is {ours}.") from None
+    if theirs is None:
+        return
+    tensors = {"args": ours.inputs, "rets": ours.outputs, "grads": ours.outputs}
+    expected = [tensors[kind][i] for kind, i in taken]
+    names = [f"{'gradient of ' if kind == 'grads' else ''}{tensors[kind][i]}" for kind, i in taken]
+    known = {attr.name: attr.dtype for attr in ours.attrs}
+    differentiated = ", ".join(ours.inputs[i].name for i in given) or "nothing"
+    for what, wanted, found in (
+        (f"takes {', '.join(names)}", expected, theirs.inputs),
+        (
+            f"returns the gradients of {differentiated}",
+            [ours.inputs[i] for i in given],
+            theirs.outputs,
+        ),
+    ):
+        if len(wanted) != len(found) or not all(map(_may_be, wanted, found)):
+            raise ValueError(
+                f"{context}: its gradient '{name}' must be a function that {what}, and is "
+                f"{theirs}. If it takes other things or differentiates fewer inputs, say so: "
+                "tftvm.Gradient(…, takes=['args', 'rets', 'grads'], wrt=[0])."
+            )
+    for attr in theirs.attrs:
+        if known.get(attr.name) != attr.dtype:
+            raise ValueError(
+                f"{context}: its gradient '{name}' takes the attr '{attr}', which the function "
+                f"itself has not: {ours}. A gradient's attrs are those of its function."
+            )
+
+
+def _dtype(argument: Argument) -> tf.DType:
+    # What is not known may be of floating point.
+    return tf.float32 if argument.dtype == ANY_DTYPE else tf.as_dtype(argument.dtype)
+
+
+def _may_be(expected: Argument, found: Argument) -> bool:
+    """Whether a tensor like `expected` can be passed, or returned, as `found`."""
+    if ANY_DTYPE not in (expected.dtype, found.dtype) and expected.dtype != found.dtype:
+        return False
+    if expected.shape is None or found.shape is None:
+        return True
+    return len(expected.shape) == len(found.shape) and not any(
+        isinstance(a, int) and isinstance(b, int) and a != b
+        for a, b in zip(expected.shape, found.shape, strict=True)
+    )
+
+
+def to_callee(gradient: Gradient, libraries: list[Any]) -> dict[str, Any]:
+    """Return what the op's attribute ``callee`` says of its gradient.
+
+    Parameters
+    ----------
+    gradient
+        Its `function` is a `Function`.
+    libraries : list of Library
+        Those that the op carries, its own first. Those that the gradient needs are added.
+    """
+    needed = gradient.function.libraries
+    libraries.extend(library for library in needed if library not in libraries)
+    said: dict[str, Any] = {
+        "callee": gradient.function.to_callee(),
+        "libraries": [libraries.index(library) for library in needed],
+    }
+    if gradient.function.stateful:
+        said["stateful"] = True
+    if not gradient.function.knows_shapes:
+        said["shaped_like_inputs"] = True
+    if gradient.takes != _KINDS:
+        said["takes"] = gradient.takes
+    if gradient.wrt is not None:
+        said["wrt"] = gradient.wrt
+    return said
 
 
 @tf.RegisterGradient("TVM>DSOOp")
 @tf.RegisterGradient("TVM>StatefulDSOOp")
-def _gradient(op: tf.Operation, *_: tf.Tensor) -> NoReturn:
+def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None]:
     callee = json.loads(op.get_attr("callee"))
-    raise LookupError(
-        f"TVM function '{callee['function']}' of library '{callee['library_name']}' has no "
-        "gradient. Call it inside a function decorated with tf.custom_gradient that gives one, or "
-        "stop the gradient with tf.stop_gradient."
+    said = callee.get("gradient")
+    name = getattr(op, "name", None)  # an eager op has none
+    what = f"TVM function '{callee['function']}' of library '{callee['library_name']}'"
+    if said is None:
+        node = f" (op '{name}')" if name else ""
+        raise LookupError(f"{what}{node} has no gradient. {_WAYS}. Or call tf.stop_gradient on it.")
+    gradient = Gradient(None, said.get("takes", _KINDS), said.get("wrt"))
+    library_count = op.get_attr("NL")
+    count = len(op.inputs) - library_count - op.get_attr("NS")
+    inputs, libraries = op.inputs[:count], op.inputs[count : count + library_count]
+    outputs = op.outputs
+    floating = [output.dtype.is_floating for output in outputs]
+    try:
+        taken = gradient.arguments(inputs, outputs, floating)
+        wrt = gradient.differentiated([tensor.dtype for tensor in inputs])
+    except ValueError as error:
+        raise ValueError(f"{what}: its gradient: {error}") from None
+    if not wrt:
+        return [None] * len(op.inputs)
+
+    def take(kind: str, i: int) -> tf.Tensor:
+        if kind == "grads":
+            given = output_gradients[i]
+            return tf.zeros_like(outputs[i]) if given is None else tf.convert_to_tensor(given)
+        return (inputs if kind == "args" else outputs)[i]
+
+    results = _call(
+        said,
+        [take(kind, i) for kind, i in taken],
+        [libraries[i] for i in said["libraries"]] if library_count else [],
+        [inputs[i] for i in wrt],
+        callee.get("attrs", {}),
+        outputs[0].device,
+        what,
     )
+    gradients: list[tf.Tensor | None] = [None] * len(op.inputs)
+    for i, result in zip(wrt, results, strict=True):
+        gradients[i] = result
+    return gradients
+
+
+def _call(
+    said: dict[str, Any],
+    arguments: list[tf.Tensor],
+    libraries: list[tf.Tensor],
+    like: list[tf.Tensor],
+    attrs: dict[str, Any],
+    device: str,
+    what: str,
+) -> list[tf.Tensor]:
+    """Call a gradient: its results are of the shapes and dtypes of `like`."""
+    callee = dict(said["callee"])
+    prefix = "attrs."
+    names = [e.removeprefix(prefix) for e in callee.get("arg_spec", ()) if e.startswith(prefix)]
+    if names:
+        callee["attrs"] = {name: attrs[name] for name in names if name in attrs}
+    shapes = []
+    if said.get("shaped_like_inputs"):
+        shapes = [tf.shape(tensor, out_type=tf.int64) for tensor in like]
+    make = ops.tvm_stateful_dso_op if said.get("stateful") else ops.tvm_dso_op
+    # Where the function itself ran, for its library is for that device.
+    with tf.device(device or None):
+        results = make(
+            arguments,
+            libraries,
+            shapes,
+            [tensor.dtype.as_datatype_enum for tensor in like],
+            json.dumps(callee, separators=(",", ":")),
+            None if tf.executing_eagerly() else node_name(callee["function"]),
+        )
+    for result, tensor in zip(results, like, strict=True):
+        if not result.shape.is_compatible_with(tensor.shape):
+            raise ValueError(
+                f"{what}: its gradient '{callee['function']}' returned shape {result.shape} for an "
+                f"input of shape {tensor.shape}; expected the input's shape."
+            )
+        if not tf.executing_eagerly():
+            result.set_shape(tensor.shape)
+    return results
+
+
+def by_input(
+    gradient: PythonGradient,
+    inputs: Sequence[tf.Tensor],
+    outputs: Any,
+    dys: Sequence[tf.Tensor],
+    attrs: dict[str, Any],
+    context: str,
+) -> list[tf.Tensor | None]:
+    """Call a gradient in Python, and return one result for each input.
+
+    Raises
+    ------
+    ValueError
+        If it returns too few or too many, or one that is not shaped like its input.
+    """
+    outputs = tf.nest.flatten(outputs)
+    dys = [dy for dy, output in zip(dys, outputs, strict=True) if output.dtype.is_floating]
+    given = gradient(inputs, outputs, dys, attrs)
+    given = list(given) if isinstance(given, (list, tuple)) else [given]
+    floating = [i for i, tensor in enumerate(inputs) if tensor.dtype.is_floating]
+    results: list[tf.Tensor | None] = [None] * len(inputs)
+    if len(given) not in (len(inputs), len(floating)):
+        raise ValueError(
+            f"{context}: its gradient returned {len(given)} values; expected one for each of its "
+            f"{len(inputs)} inputs, None where there is none."
+        )
+    of = range(len(inputs)) if len(given) == len(inputs) else floating
+    for i, value in zip(of, given, strict=True):
+        if value is None or i not in floating:
+            continue
+        value = tf.convert_to_tensor(value, inputs[i].dtype)
+        if not value.shape.is_compatible_with(inputs[i].shape):
+            raise ValueError(
+                f"{context}: its gradient returned shape {value.shape} for input {i}, of shape "
+                f"{inputs[i].shape}; expected the input's shape."
+            )
+        results[i] = value
+    return results
+
+
+def of_reference(
+    reference: Callable[..., Any],
+    inputs: Sequence[tf.Tensor],
+    dys: Sequence[tf.Tensor],
+    attrs: dict[str, Any],
+    context: str,
+) -> list[tf.Tensor | None]:
+    """Differentiate a TensorFlow function."""
+    with tf.GradientTape() as tape:
+        for tensor in inputs:
+            if tensor.dtype.is_floating:
+                tape.watch(tensor)
+        outputs = tf.nest.flatten(reference(*inputs, **attrs))
+    outputs = [output for output in map(tf.convert_to_tensor, outputs) if output.dtype.is_floating]
+    if len(outputs) != len(dys):
+        raise ValueError(
+            f"{context}: gradient_from= returned {len(outputs)} floating-point outputs; expected "
+            f"{len(dys)}, as the function itself has."
+        )
+    return tape.gradient(outputs, list(inputs), output_gradients=list(dys))
+
+
+def node_name(function: str) -> str:
+    """Return a name for a node that calls `function`: by default it would be the op's."""
+    return re.sub(r"[^A-Za-z0-9.]", "_", function).lstrip("_") or "tvm"

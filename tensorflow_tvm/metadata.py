@@ -27,6 +27,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
 
 _KEY = "tensorflow_tvm"
@@ -52,6 +53,8 @@ class Metadata:
     devices : tuple of str
         What it was compiled for, of ``"cpu"``, ``"cuda"`` and TVM's other names; empty if it does
         not say.
+    gradient : Gradient or None
+        Which function of the library gives its gradient.
     """
 
     signature: Signature | None = None
@@ -59,6 +62,7 @@ class Metadata:
     output_count: int | None = None
     owned_tensors: bool = False
     devices: tuple[str, ...] = ()
+    gradient: Gradient | None = None
 
     def with_outputs(self, count: int) -> Metadata:
         """Return what is said of the function if it has `count` outputs and that was not known."""
@@ -95,14 +99,16 @@ def order(arguments: Iterable[Argument]) -> tuple[str, ...]:
     )
 
 
-def write(signature: Signature, devices: Iterable[str]) -> str:
+def write(signature: Signature, devices: Iterable[str], gradient: Gradient | None = None) -> str:
     """Return the metadata of a function that we build for `devices`: it fills in its outputs."""
     names = {ours: theirs for theirs, ours in _SCALARS.items()}
     types = [{"type": "None"}]
     for argument in signature.arguments:
         types.append({"type": names[argument.dtype] if argument.role == "attr" else _TENSORS[0]})
     schema = json.dumps({"type": "ffi.Function", "args": types})
-    own = {"signature": str(signature), "devices": list(devices)}
+    own: dict[str, Any] = {"signature": str(signature), "devices": list(devices)}
+    if gradient is not None:
+        own["gradient"] = dataclasses.asdict(gradient)
     return json.dumps({"type_schema": schema, _KEY: own})
 
 
@@ -114,7 +120,13 @@ def read(text: str) -> Metadata:
             signature = Signature.parse(metadata[_KEY]["signature"])
             spec = (*order(signature.arguments), "rets")
             devices = tuple(map(str, metadata[_KEY].get("devices", ())))
-            return Metadata(signature, spec, len(signature.outputs), devices=devices)
+            said = metadata[_KEY].get("gradient")
+            gradient = None
+            if said is not None:
+                gradient = Gradient(str(said["function"]), said["takes"], said["wrt"])
+            return Metadata(
+                signature, spec, len(signature.outputs), devices=devices, gradient=gradient
+            )
         return _read_schema(json.loads(metadata["type_schema"]))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):
         return Metadata()

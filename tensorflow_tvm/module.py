@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from tensorflow_tvm import gradients
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.library import Library
 from tensorflow_tvm.signature import Signature
@@ -134,6 +135,8 @@ class Module:
         stateful: bool = False,
         signature: Signature | str | None = None,
         arg_spec: Sequence[str] | None = None,
+        gradient: str | Function | gradients.Gradient | None = None,
+        gradient_from: Callable[..., Any] | None = None,
     ) -> Function:
         """Return a function of the library.
 
@@ -169,6 +172,14 @@ class Module:
             tensor). Without ``"rets"`` the function returns its outputs, and their shapes may
             depend on data. By default what the library says, else the signature's order, else
             ``["args", "rets"]``.
+        gradient : str, Function or Gradient, optional
+            The function that gives this one's gradient: the name of another of the library, or a
+            `Function` of any. It takes the inputs, the outputs and the gradients of the outputs,
+            and returns the gradients of the inputs; a `Gradient` says otherwise. By default what
+            the library says, see `build`.
+        gradient_from : callable, optional
+            A TensorFlow function that computes the same, to be differentiated instead. See
+            `Function.with_gradient_from`.
 
         Returns
         -------
@@ -193,7 +204,10 @@ class Module:
         array([2., 3.], dtype=float32)
         """
         self._check_name(name)
-        return Function(
+        context = f"TVM function '{name}' of library '{self.name}'"
+        if gradient is not None and gradient_from is not None:
+            raise ValueError(f"{context}: expected gradient= or gradient_from=, given both.")
+        function = Function(
             self._library,
             name,
             output_shape,
@@ -203,7 +217,9 @@ class Module:
             stateful,
             signature,
             arg_spec,
+            gradients.parse(gradient, context),
         )
+        return function if gradient_from is None else function.with_gradient_from(gradient_from)
 
     def signature(self, name: str) -> Signature | None:
         """Return what a function takes and gives, where its library says so.
