@@ -25,7 +25,14 @@ import tensorflow as tf
 from tensorflow_tvm.module import Module
 
 
-def build(obj: Any, target: Any = "host", name: str | None = None, *, libm: bool = False) -> Module:
+def build(
+    obj: Any,
+    target: Any = "host",
+    name: str | None = None,
+    *,
+    libm: bool = False,
+    gradient: Any = None,
+) -> Module:
     """Compile TVM functions and load them.
 
     What has been compiled before, with the same TVM, is taken from a cache on disk.
@@ -48,6 +55,10 @@ def build(obj: Any, target: Any = "host", name: str | None = None, *, libm: bool
         Take exp, log, tanh, sigmoid, erf, sin and cos of float32 from the C library, one number at
         a time. By default functions without a schedule get forms of ours, which are vectors, and at
         most 2.5 units in the last place off.
+    gradient : str, Gradient or dict, optional
+        The functions' gradients. ``"auto"`` derives one for each, which has to be given as TE
+        tensors. A dict has ``"auto"``, the name of another function of `obj`, or a `Gradient` for
+        each function that gets one.
 
     Returns
     -------
@@ -57,7 +68,7 @@ def build(obj: Any, target: Any = "host", name: str | None = None, *, libm: bool
     ------
     ValueError
         If TVM cannot compile it, with TVM's message; or the target is not known, or for CUDA and
-        there is no nvcc.
+        there is no nvcc; or a gradient cannot be derived.
     TypeError
         If `obj` is nothing that can be compiled.
     ImportError
@@ -77,7 +88,8 @@ def build(obj: Any, target: Any = "host", name: str | None = None, *, libm: bool
     >>> module["double"](tf.constant([1.0, 2.0])).numpy()
     array([2., 4.], dtype=float32)
     """
-    content, what = compiler().compile_library(obj, target, name, libm)
+    functions, links = compiler().with_gradients(obj, name, gradient)
+    content, what = compiler().compile_library(functions, target, None, libm, links=links)
     return Module(content, name=what)
 
 
@@ -88,12 +100,13 @@ def export_library(
     name: str | None = None,
     *,
     libm: bool = False,
+    gradient: Any = None,
 ) -> None:
     """Compile TVM functions into a shared library that `Module` loads, signatures included.
 
     Parameters
     ----------
-    obj, target, name, libm
+    obj, target, name, libm, gradient
         See `build`.
     path : str or os.PathLike
         Where to write the library, on any file system that TensorFlow knows.
@@ -115,7 +128,8 @@ def export_library(
     >>> tftvm.Module("double.so").functions
     ('double',)
     """
-    content, _ = compiler().compile_library(obj, target, name, libm)
+    functions, links = compiler().with_gradients(obj, name, gradient)
+    content, _ = compiler().compile_library(functions, target, None, libm, links=links)
     with tf.io.gfile.GFile(os.fspath(path), "wb") as file:
         file.write(content)
 

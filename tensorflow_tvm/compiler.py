@@ -33,10 +33,11 @@ from typing import Any
 
 import tvm
 import tvm_ffi
+from tvm import tirx
 from tvm.support import cc
 
 from tensorflow_tvm import build_cache, device_code, metadata, prim_functions, schedules, targets
-from tensorflow_tvm.signature import Signature
+from tensorflow_tvm.gradients import Gradient
 
 # What compiles for CUDA: nvcc, its version, the architectures.
 Toolkit = tuple[str, str, tuple[str, ...]]
@@ -68,6 +69,7 @@ def compile_library(
     name: str | None = None,
     libm: bool = False,
     where: str | None = None,
+    links: Mapping[str, Gradient] | None = None,
 ) -> tuple[bytes, str]:
     """Compile what `obj` stands for, or take it from the cache.
 
@@ -77,6 +79,8 @@ def compile_library(
         See `tensorflow_tvm.build`.
     where : str, optional
         What the message of a failure begins with.
+    links : dict of str to Gradient, optional
+        Which function gives a function's gradient, for the library to say so.
 
     Returns
     -------
@@ -88,25 +92,25 @@ def compile_library(
     target, cuda_target = targets.split(target)
     carried = None
     if cuda_target is not None:
-        carried, _ = compile_library(obj, cuda_target, name, libm, where)
+        carried, _ = compile_library(obj, cuda_target, name, libm, where, links)
     parsed = targets.parse(target)
     toolkit = None
     if parsed.kind.name == "cuda":
         toolkit = device_code.toolkit(targets.cuda_architectures(target))
     functions = prim_functions.collect(obj, name)
-    signatures = {}
+    said: dict[str, metadata.Said] = {}
     scheduled = {}
     for key, function in functions.items():
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
-            signatures[key] = prim_functions.signature_of(function)
+            said[key] = prim_functions.signature_of(function), (links or {}).get(key)
             function = prim_functions.widen_attrs(schedules.apply(function, parsed, libm))
             scheduled[key] = function.with_attr("global_symbol", key)
     module = tvm.IRModule(scheduled)
     what = ", ".join(functions)
-    key = _cache_key(module, parsed, toolkit, carried, signatures)
+    key = _cache_key(module, parsed, toolkit, carried, said)
     where = where or f"Cannot build TVM function '{what}'"
     content = build_cache.get_or_build(
-        key, lambda: _compile(module, parsed, toolkit, carried, signatures, what, where)
+        key, lambda: _compile(module, parsed, toolkit, carried, said, what, where)
     )
     return content, what
 
@@ -116,7 +120,7 @@ def _cache_key(
     target: tvm.target.Target,
     toolkit: Toolkit | None,
     carried: bytes | None,
-    signatures: Mapping[str, Signature],
+    said: Mapping[str, metadata.Said],
 ) -> str:
     """Return a digest of all that the library's content depends on."""
     parts = {
@@ -124,7 +128,7 @@ def _cache_key(
         "target": str(target),
         "toolkit": toolkit,
         "carried": carried and hashlib.sha256(carried).hexdigest(),
-        "signatures": {name: str(signature) for name, signature in signatures.items()},
+        "said": {name: metadata.write(*what, ()) for name, what in said.items()},
         "versions": [tvm.__version__, tvm_ffi.__version__],
         "metadata": _METADATA_HEAD + _METADATA_FUNCTION,
     }
@@ -136,7 +140,7 @@ def _compile(
     target: tvm.target.Target,
     toolkit: Toolkit | None,
     carried: bytes | None,
-    signatures: Mapping[str, Signature],
+    said: Mapping[str, metadata.Said],
     what: str,
     where: str,
 ) -> bytes:
@@ -149,7 +153,7 @@ def _compile(
             if carried is not None:
                 devices.append("cuda")
                 addons.append(_compile_carried(carried, Path(folder)))
-            addons.append(_compile_metadata(signatures, devices, Path(folder)))
+            addons.append(_compile_metadata(said, devices, Path(folder)))
             if toolkit is None:
                 tvm.compile(module, target=target).export_library(str(path), addons=addons)
             else:
@@ -186,13 +190,13 @@ def _compile_carried(library: bytes, folder: Path) -> str:
 
 
 def _compile_metadata(
-    signatures: Mapping[str, Signature], devices: Sequence[str], folder: Path
+    said: Mapping[str, metadata.Said], devices: Sequence[str], folder: Path
 ) -> str:
-    """Compile an object file that says the functions' signatures, and return its path."""
+    """Compile an object file with the functions' metadata, and return its path."""
     source = _METADATA_HEAD + "".join(
         # JSON's escapes are C's, but for the / that json.dumps leaves alone.
-        _METADATA_FUNCTION % {"name": name, "text": json.dumps(metadata.write(signature, devices))}
-        for name, signature in signatures.items()
+        _METADATA_FUNCTION % {"name": name, "text": json.dumps(metadata.write(*what, devices))}
+        for name, what in said.items()
     )
     path = folder / "metadata.o"
     command = [cc.get_cc(), "-x", "c", "-O1", "-fPIC", "-c", "-o", str(path), "-"]
@@ -270,6 +274,20 @@ def explain(obj: Any, target: Any, name: str | None, libm: bool) -> list[tuple[s
 def is_gpu(target: Any) -> bool:
     """Whether `target` is a GPU."""
     return "gpu" in targets.parse(target).keys
+
+
+def with_gradients(
+    obj: Any, name: str | None, gradient: Any
+) -> tuple[dict[str, tirx.PrimFunc], dict[str, Gradient]]:
+    """Return the functions that `obj` stands for, and which are gradients of which.
+
+    See `derivatives.with_gradients`.
+    """
+    if gradient is None:
+        return prim_functions.collect(obj, name), {}
+    from tensorflow_tvm import derivatives
+
+    return derivatives.with_gradients(obj, name, gradient)
 
 
 # What else is asked of the compiler.

@@ -91,8 +91,8 @@ def explain(
     """
     lines = []
     if isinstance(obj, Op):
-        for what, tensors in obj.compiled:
-            found = compiler().explain(tensors, obj.target, "main", obj.libm)
+        for what, function in obj.compiled:
+            found = compiler().explain(function, obj.target, "main", obj.libm)
             lines.extend((what, block, text) for _, block, text in found)
     else:
         lines = compiler().explain(obj, target, name, libm)

@@ -99,7 +99,11 @@ def order(arguments: Iterable[Argument]) -> tuple[str, ...]:
     )
 
 
-def write(signature: Signature, devices: Iterable[str], gradient: Gradient | None = None) -> str:
+# What a library that we build says of a function: its signature and its gradient.
+Said = tuple[Signature, Gradient | None]
+
+
+def write(signature: Signature, gradient: Gradient | None, devices: Iterable[str]) -> str:
     """Return the metadata of a function that we build for `devices`: it fills in its outputs."""
     names = {ours: theirs for theirs, ours in _SCALARS.items()}
     types = [{"type": "None"}]

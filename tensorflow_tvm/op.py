@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 import inspect
 import logging
@@ -29,6 +31,7 @@ import tensorflow as tf
 from tensorflow_tvm.build import compiler
 from tensorflow_tvm.dimensions import UNKNOWN, parse_shape, symbols
 from tensorflow_tvm.function import Function
+from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.library import Library
 
 _executing_eagerly = tf.executing_eagerly
@@ -44,6 +47,8 @@ def op(
     target: Any = "host",
     stateful: bool = False,
     libm: bool = False,
+    gradient: Any = None,
+    gradient_from: Callable | None = None,
 ) -> Any:
     """Make a TensorFlow op of a Python function on TE tensors.
 
@@ -66,6 +71,12 @@ def op(
         See `Module.func`.
     libm : bool, optional
         See `build`.
+    gradient : str, callable or Gradient, optional
+        ``"auto"`` derives the function's gradient. Or a Python function on TE tensors, called with
+        the inputs, the outputs, the gradients of the outputs, and the attrs by name; it returns
+        the gradient of each input of floating point. A `Gradient` says otherwise.
+    gradient_from : callable, optional
+        A TensorFlow function that computes the same, to be differentiated by TensorFlow.
 
     Returns
     -------
@@ -89,8 +100,10 @@ def op(
     array([[6., 8.]], dtype=float32)
     """
     if function is None:
-        return lambda function: Op(function, shapes, target, stateful, libm)
-    return Op(function, shapes, target, stateful, libm)
+        return lambda function: Op(
+            function, shapes, target, stateful, libm, gradient, gradient_from
+        )
+    return Op(function, shapes, target, stateful, libm, gradient, gradient_from)
 
 
 class Op:
@@ -103,10 +116,14 @@ class Op:
         target: Any = "host",
         stateful: bool = False,
         libm: bool = False,
+        gradient: Any = None,
+        gradient_from: Callable | None = None,
     ) -> None:
         if not callable(function):
             raise TypeError(f"tensorflow_tvm.op is for functions, given {function!r}.")
         functools.update_wrapper(self, function)
+        # An argument of a tf.function that has this is passed as what it wraps.
+        del self.__wrapped__
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         # In a library names are ASCII; a lambda has none.
@@ -116,7 +133,14 @@ class Op:
         self._target = target
         self._stateful = stateful
         self._libm = libm
-        self._parameters = inspect.signature(function)
+        self._gradient = self._parse_gradient(gradient)
+        # Adds the gradient in Python, if there is one, to a compiled function.
+        self._add_gradient: Callable[[Function], Function] | None = None
+        if gradient_from is not None:
+            if gradient is not None:
+                raise ValueError(f"{self._context}: give gradient= or gradient_from=, not both.")
+            self._add_gradient = lambda compiled: compiled.with_gradient_from(gradient_from)
+        self._parameters = self.__signature__ = inspect.signature(function)
         self._tensors = [
             parameter.name
             for parameter in self._parameters.parameters.values()
@@ -127,11 +151,36 @@ class Op:
             for parameter in self._parameters.parameters.values()
         )
         self._shapes = None if shapes is None else self._parse_shapes(shapes)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin without anything compiled."""
         self._lock = threading.Lock()
         self._built: dict[Any, Function] = {}
-        self._compiled: dict[Any, tuple[str, list[Any]]] = {}
+        self._compiled: dict[Any, list[tuple[str, Any]]] = {}
         self._called: dict[Any, Function] = {}  # eagerly, with tensors only
         self._warned = False
+
+    def with_gradient(self, function: Callable[..., Any]) -> Op:
+        """Return this op with a gradient that is written in Python, see `Function.with_gradient`.
+
+        Parameters
+        ----------
+        function : callable
+            Called with the inputs, the outputs and the gradients of the outputs, which are
+            TensorFlow's tensors.
+
+        Returns
+        -------
+        Op
+        """
+        if not callable(function):
+            raise TypeError(f"{self._context}: expected a gradient in Python, given {function!r}.")
+        result = copy.copy(self)
+        result._gradient = None
+        result._add_gradient = lambda compiled: compiled.with_gradient(function)
+        result._forget()
+        return result
 
     def __repr__(self) -> str:
         return f"<tensorflow_tvm.Op '{self.__name__}{self._parameters}'>"
@@ -212,9 +261,9 @@ class Op:
         return self._libm
 
     @property
-    def compiled(self) -> tuple[tuple[str, list[Any]], ...]:
-        """What has been compiled: name and signature of each, and its TE tensors."""
-        return tuple(self._compiled.values())
+    def compiled(self) -> tuple[tuple[str, Any], ...]:
+        """What has been compiled: name and signature of each, gradients included, and itself."""
+        return tuple(entry for entries in self._compiled.values() for entry in entries)
 
     def recompile(self) -> None:
         """Compile anew when called next; graphs that have been traced keep what they have."""
@@ -322,8 +371,8 @@ class Op:
 
     def _build(
         self, tensors: list[tf.Tensor], shapes: list[Any], attrs: dict[str, Any]
-    ) -> tuple[Function, tuple[str, list[Any]]]:
-        """Return the compiled function, and its entry in `compiled`."""
+    ) -> tuple[Function, list[tuple[str, Any]]]:
+        """Return the compiled function, and its entries in `compiled`."""
         compiler_ = compiler()
         with compiler_.explain_failure(self._where):
             placeholders = compiler_.placeholders(
@@ -332,14 +381,39 @@ class Op:
                 shapes,
             )
             results = compiler_.check_results(self._run(placeholders, attrs), placeholders)
-        whole = [*placeholders, *results]
-        content, name = compiler_.compile_library(
-            whole, self._target, self._name, self._libm, self._where
+            functions, links = compiler_.with_gradients(
+                [*placeholders, *results], self._name, self._gradient_with(attrs)
+            )
+        content, _ = compiler_.compile_library(
+            functions, self._target, None, self._libm, self._where, links
         )
         device = "gpu" if compiler_.is_gpu(self._target) else None
-        library = Library(content, None, name)
-        result = Function(library, name, target_device=device, stateful=self._stateful)
-        return result, (f"{name}{result.signature}", whole)
+        library = Library(content, None, self._name)
+        result = Function(library, self._name, target_device=device, stateful=self._stateful)
+        entries = [
+            (f"{name}{library.metadata(name).signature}", function)
+            for name, function in functions.items()
+        ]
+        return result if self._add_gradient is None else self._add_gradient(result), entries
+
+    def _parse_gradient(self, gradient: Any) -> Gradient | None:
+        if gradient is None or isinstance(gradient, Gradient):
+            return gradient
+        if gradient == "auto" or (callable(gradient) and not isinstance(gradient, (Function, Op))):
+            return Gradient(gradient)
+        raise TypeError(
+            f"{self._context}: gradient must be 'auto', a Python function on TE tensors or a "
+            f"tensorflow_tvm.Gradient, given {gradient!r}. A TensorFlow function goes to "
+            "gradient_from= or with_gradient."
+        )
+
+    def _gradient_with(self, attrs: dict[str, Any]) -> Gradient | None:
+        """Return the gradient for values of attrs."""
+        gradient = self._gradient
+        if attrs and gradient is not None and callable(gradient.function):
+            function = functools.partial(gradient.function, **attrs)
+            return dataclasses.replace(gradient, function=function)
+        return gradient
 
     def _run(self, placeholders: list[Any], attrs: dict[str, Any]) -> Any:
         """Call the function as it was called, with placeholders for tensors."""

@@ -136,11 +136,19 @@ def _name_of(function: tirx.PrimFunc) -> str | None:
     return str(name) if name else None
 
 
-def from_tensors(tensors: list[te.Tensor] | tuple[te.Tensor, ...]) -> tirx.PrimFunc:
-    """Return the function that computes those of `tensors` that are computed.
+def from_tensors(tensors: Sequence[te.Tensor]) -> tirx.PrimFunc:
+    """Return the function that computes those of `tensors` that are computed, see `split`."""
+    inputs, outputs = split(tensors)
+    function = te.create_prim_func([*inputs, *outputs])
+    # Which they are cannot be seen where a packed function writes them.
+    return function.with_attr(_OUTPUTS, len(outputs))
 
-    Its inputs are the placeholders among `tensors`, in their order, and then those that the
-    computation finds.
+
+def split(tensors: Sequence[te.Tensor]) -> tuple[list[te.Tensor], list[te.Tensor]]:
+    """Split TE tensors into inputs and outputs.
+
+    Outputs are those that are computed. Inputs are the placeholders among `tensors`, in their
+    order, and then those that the computation finds.
     """
     inputs: list[te.Tensor] = []
     outputs: list[te.Tensor] = []
@@ -166,9 +174,7 @@ def from_tensors(tensors: list[te.Tensor] | tuple[te.Tensor, ...]) -> tirx.PrimF
                 inputs.append(tensor)
         else:
             stack.extend(reversed(list(tensor.op.input_tensors)))
-    function = te.create_prim_func([*inputs, *outputs])
-    # Which they are cannot be seen where a packed function writes them.
-    return function.with_attr(_OUTPUTS, len(outputs))
+    return inputs, outputs
 
 
 def placeholders(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import importlib.util
+import inspect
 import logging
 import math
 import sys
@@ -654,8 +655,18 @@ def test_methods_lambdas_and_callables():
 def test_it_looks_like_the_function():
     scale = tftvm.op(_scale)
     assert scale.__name__ == "_scale"
-    assert scale.__wrapped__ is _scale
+    assert str(inspect.signature(scale)) == str(inspect.signature(_scale))
     assert repr(scale) == "<tensorflow_tvm.Op '_scale(x, w, factor=1.0)'>"
+
+
+def test_as_an_argument_of_a_function():
+    double = tftvm.op(_double)
+
+    @tf.function
+    def call(function, x, other=double):
+        return function(x) + other(x)
+
+    np.testing.assert_array_equal(call(double, tf.ones([2])), [4, 4])
 
 
 def test_name_of_the_node():
@@ -701,11 +712,11 @@ def program(tmp_path):
 
 
 def test_failure_shows_the_line_that_caused_it(program):
-    broken = program("y = te.compute(x.shape, lambda i: x[i, i])", "return y").broken
+    module = program("y = te.compute(x.shape, lambda i: x[i, i])", "return y")
+    broken, path = module.broken, module.__file__
     with pytest.raises(ValueError) as caught:
         broken([1.0])
     message = str(caught.value)
-    path = broken.__wrapped__.__code__.co_filename
     assert message.startswith(f"Cannot build TVM op 'broken' ({path}, line 4): ")
     assert "Need to provide 1 index in tensor but 2 was provided" in message
     assert f"({path}, line 6: y = te.compute(x.shape, lambda i: x[i, i]))" in message

@@ -1,0 +1,150 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Gradients of functions that are built: derived, written on TE tensors, or named.
+
+Needs apache-tvm. What comes out is one more function for each gradient, and which function's
+gradient it is. The library then says so itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+from tvm import te, tirx
+
+from tensorflow_tvm import gradients, prim_functions
+from tensorflow_tvm.autodiff import differentiate
+from tensorflow_tvm.gradients import Gradient
+
+_AUTO = "auto"
+
+
+def with_gradients(
+    obj: Any, name: str | None, gradient: Any
+) -> tuple[dict[str, tirx.PrimFunc], dict[str, Gradient]]:
+    """Return the functions that `obj` stands for, and which of them are gradients of which.
+
+    Parameters
+    ----------
+    obj, name, gradient
+        See `tensorflow_tvm.build`.
+
+    Returns
+    -------
+    functions : dict of str to tirx.PrimFunc
+        The gradient of a function ``f`` that has none yet is called ``f_grad``.
+    links : dict of str to Gradient
+        By the name of the function whose gradient it is; `Gradient.function` is a name.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such function, or its gradient cannot be derived.
+    """
+    functions = prim_functions.collect(obj, name)
+    if gradient is None:
+        return functions, {}
+    if isinstance(obj, Mapping):
+        sources = obj
+    else:
+        sources = dict.fromkeys(functions, obj) if len(functions) == 1 else functions
+    wanted = gradient if isinstance(gradient, Mapping) else dict.fromkeys(functions, gradient)
+    links = {}
+    for key, value in wanted.items():
+        if key not in functions:
+            raise ValueError(
+                f"gradient= is for function '{key}', and there is none. The functions are "
+                f"{', '.join(functions)}."
+            )
+        if value is None:
+            continue
+        link = value if isinstance(value, Gradient) else Gradient(value)
+        what = f"Cannot derive the gradient of '{key}'" if link.function == _AUTO else key
+        if link.function == _AUTO or callable(link.function):
+            tensors = _te_tensors(sources[key], what)
+            added, link = (
+                _derive(tensors, link) if link.function == _AUTO else _write(tensors, link)
+            )
+            new = f"{key}_grad"
+            if new in functions:
+                raise ValueError(f"{what}: there is a function '{new}' already; call it otherwise.")
+            functions[new] = prim_functions.from_tensors(added)
+            link = dataclasses.replace(link, function=new)
+        links[key] = link
+    _check(functions, links)
+    return functions, links
+
+
+def _te_tensors(source: Any, what: str) -> list[te.Tensor]:
+    tensors = [source] if isinstance(source, te.Tensor) else source
+    if isinstance(tensors, (list, tuple)) and all(isinstance(t, te.Tensor) for t in tensors):
+        return list(tensors)
+    raise ValueError(
+        f"{what}: it is a {type(source).__name__}, and only functions of TE tensors can be looked "
+        "into. Give a function for it by name: gradient={'f': 'f_grad'}."
+    )
+
+
+def _derive(tensors: list[te.Tensor], link: Gradient) -> tuple[list[te.Tensor], Gradient]:
+    inputs, outputs = prim_functions.split(tensors)
+    derivative = differentiate(inputs, outputs)
+    results = list(derivative.input_gradients)
+    wrt = tuple(derivative.input_indices)
+    if link.wrt is not None:
+        missing = [i for i in link.wrt if i not in wrt]
+        if missing:
+            raise ValueError(f"wrt has {missing[0]}, which is no input of floating point.")
+        results = [results[wrt.index(i)] for i in link.wrt]
+    taken = [*inputs, *derivative.grad_placeholders]
+    return [*taken, *prim_functions.check_results(results, taken)], Gradient(
+        None, ("args", "grads"), link.wrt
+    )
+
+
+def _write(tensors: list[te.Tensor], link: Gradient) -> tuple[list[te.Tensor], Gradient]:
+    """Run a Python function on TE tensors that gives the gradient."""
+    inputs, outputs = prim_functions.split(tensors)
+    floating = [tf.as_dtype(output.dtype).is_floating for output in outputs]
+    names = {"rets": "{}", "grads": "grad_{}"}
+    taken = []
+    for kind, i in link.arguments(inputs, outputs, floating):
+        like = (inputs if kind == "args" else outputs)[i]
+        if kind == "args":
+            taken.append(like)
+        else:
+            label = names[kind].format(like.op.name)
+            taken.append(te.placeholder(like.shape, like.dtype, name=label))
+    results = link.function(*taken)
+    return [*taken, *prim_functions.check_results(results, taken)], link
+
+
+def _check(functions: Mapping[str, tirx.PrimFunc], links: Mapping[str, Gradient]) -> None:
+    for key, link in links.items():
+        context = f"TVM function '{key}'"
+        if link.function not in functions:
+            raise ValueError(
+                f"{context}: its gradient is said to be '{link.function}', and the functions are "
+                f"{', '.join(functions)}."
+            )
+        seen = [key]
+        while (following := links.get(seen[-1])) is not None:
+            if following.function in seen:
+                raise ValueError(f"{context} is by its gradients' gradients its own gradient.")
+            seen.append(following.function)
+        ours, theirs = (prim_functions.signature_of(functions[f]) for f in (key, link.function))
+        gradients.check(link, ours, theirs, context, link.function)
