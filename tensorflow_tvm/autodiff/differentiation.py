@@ -1,0 +1,248 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""The gradient of a function, from its outputs back to its inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm import te, tirx
+
+from tensorflow_tvm.autodiff import nodes
+from tensorflow_tvm.autodiff.errors import NotDifferentiable
+from tensorflow_tvm.autodiff.gather import Gathered, gather
+from tensorflow_tvm.autodiff.stages import derive
+
+Contribution = Callable[[Sequence[Any]], Gathered]
+
+
+@dataclasses.dataclass(frozen=True)
+class Derivative:
+    """The function that computes gradients.
+
+    It takes the inputs and `grad_placeholders`, and computes `input_gradients`.
+
+    Attributes
+    ----------
+    grad_placeholders : list of te.Tensor
+        The gradient with respect to each output of floating point numbers, of its shape and dtype.
+    output_indices : tuple of int
+        Which outputs those are.
+    input_gradients : list of te.Tensor
+        The gradient with respect to each input of floating point numbers, of its shape and dtype;
+        zeros where no output depends on it.
+    input_indices : tuple of int
+        Which inputs those are.
+    """
+
+    grad_placeholders: list[te.Tensor]
+    output_indices: tuple[int, ...]
+    input_gradients: list[te.Tensor]
+    input_indices: tuple[int, ...]
+
+
+def differentiate(inputs: Sequence[te.Tensor], outputs: Sequence[te.Tensor]) -> Derivative:
+    """Derive a function of TE tensors by accumulation in reverse.
+
+    Each tensor's gradient is a tensor again, whose elements collect what the reads of the element
+    contribute. What has been computed on the way to the outputs is computed again.
+
+    Parameters
+    ----------
+    inputs : sequence of te.Tensor
+        Placeholders.
+    outputs : sequence of te.Tensor
+        What is computed of them.
+
+    Returns
+    -------
+    Derivative
+
+    Raises
+    ------
+    NotDifferentiable
+        If one of the tensors on the way has no derivative that can be found.
+
+    Examples
+    --------
+    >>> from tvm import te
+    >>> x = te.placeholder((4,), "float32", name="x")
+    >>> y = te.compute((4,), lambda i: x[i] * x[i], name="y")
+    >>> found = differentiate([x], [y])
+    >>> found.grad_placeholders, found.input_gradients
+    ([Tensor(shape=[4], op.name=grad_y)], [Tensor(shape=[4], op.name=grad_x)])
+    """
+    return _Differentiation(inputs, outputs).run()
+
+
+class _Tensors:
+    """A dict whose keys are tensors: theirs compare their elements where they are scalars."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[Any, int], Any] = {}
+
+    @staticmethod
+    def _key(tensor: te.Tensor) -> tuple[Any, int]:
+        return tensor.op, int(tensor.value_index)
+
+    def __contains__(self, tensor: te.Tensor) -> bool:
+        return self._key(tensor) in self._items
+
+    def __setitem__(self, tensor: te.Tensor, value: Any) -> None:
+        self._items[self._key(tensor)] = value
+
+    def get(self, tensor: te.Tensor, default: Any) -> Any:
+        return self._items.get(self._key(tensor), default)
+
+
+class _Differentiation:
+    def __init__(self, inputs: Sequence[te.Tensor], outputs: Sequence[te.Tensor]) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        self.order = _in_order(outputs)
+        self.contributions = _Tensors()
+        self.active = _Tensors()
+        for tensor in inputs:
+            if nodes.is_float(tensor.dtype):
+                self.active[tensor] = True
+        for tensor in self.order:
+            if tensor not in self.active and nodes.is_float(tensor.dtype):
+                if any(read in self.active for read in tensor.op.input_tensors):
+                    self.active[tensor] = True
+
+    def run(self) -> Derivative:
+        placeholders = []
+        chosen = [i for i, out in enumerate(self.outputs) if nodes.is_float(out.dtype)]
+        for i in chosen:
+            output = self.outputs[i]
+            placeholder = te.placeholder(
+                output.shape, str(output.dtype), name=f"grad_{output.op.name}"
+            )
+            placeholders.append(placeholder)
+            self._contribute(output, _element_of(placeholder), placeholder)
+        for tensor in reversed(self.order):
+            if isinstance(tensor.op, te.PlaceholderOp) or tensor not in self.active:
+                continue
+            self._propagate(tensor)
+        own = [i for i, tensor in enumerate(self.inputs) if nodes.is_float(tensor.dtype)]
+        gradients = [self._gradient_of_input(self.inputs[i]) for i in own]
+        return Derivative(placeholders, tuple(chosen), gradients, tuple(own))
+
+    def _contribute(
+        self, tensor: te.Tensor, contribution: Contribution, alone: te.Tensor | None = None
+    ) -> None:
+        found = self.contributions.get(tensor, None)
+        if found is None:
+            self.contributions[tensor] = found = []
+        found.append((contribution, alone))
+
+    def _propagate(self, tensor: te.Tensor) -> None:
+        found = self.contributions.get(tensor, [])
+        if not found:
+            return
+        with _explained(tensor):
+            gradient = found[0][1] if len(found) == 1 else None
+            if gradient is None:
+                gradient = accumulate(tensor, [contribution for contribution, _ in found])
+            axes, terms = derive(tensor, gradient, lambda read: read in self.active)
+            for term in terms:
+                gather(term, axes, _targets(term.tensor))  # what cannot be is found here
+                self._contribute(term.tensor, functools.partial(gather, term, axes))
+
+    def _gradient_of_input(self, tensor: te.Tensor) -> te.Tensor:
+        found = self.contributions.get(tensor, [])
+        if not found:
+            dtype = str(tensor.dtype)
+            return te.compute(
+                tensor.shape, lambda *at: tirx.const(0, dtype), name=f"grad_{tensor.op.name}"
+            )
+        return accumulate(tensor, [contribution for contribution, _ in found])
+
+
+class _explained:  # noqa: N801
+    """Say of which tensor it is that something cannot be derived."""
+
+    def __init__(self, tensor: te.Tensor) -> None:
+        self._name = tensor.op.name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, NotDifferentiable):
+            raise NotDifferentiable(
+                f"'{self._name}' cannot be derived: {error}. Give the function's gradient yourself."
+            ) from None
+
+
+def _in_order(outputs: Sequence[te.Tensor]) -> list[te.Tensor]:
+    """Return all tensors that are computed or read, each after those that it reads."""
+    order: list[te.Tensor] = []
+    seen = _Tensors()
+    stack = [(tensor, False) for tensor in reversed(outputs)]
+    while stack:
+        tensor, done = stack.pop()
+        if done:
+            order.append(tensor)
+        elif tensor not in seen:
+            seen[tensor] = True
+            stack.append((tensor, True))
+            stack.extend((read, False) for read in tensor.op.input_tensors)
+    return order
+
+
+def _targets(tensor: te.Tensor) -> list[tirx.Var]:
+    return [
+        tirx.Var(f"j{i}", str(extent.ty) if "int" in str(extent.ty) else "int32")
+        for i, extent in enumerate(tensor.shape)
+    ]
+
+
+def accumulate(tensor: te.Tensor, contributions: Sequence[Contribution]) -> te.Tensor:
+    """Return the gradient with respect to a tensor: the sum of all contributions."""
+    name, dtype = f"grad_{tensor.op.name}", str(tensor.dtype)
+    parts = []
+    for i, contribution in enumerate(contributions):
+        found = contribution(_targets(tensor))
+        if found.free:
+            total = _stage(tensor, contribution, name if len(contributions) == 1 else f"{name}_{i}")
+            if len(contributions) == 1 and str(total.dtype) == dtype:
+                return total
+            contribution = _element_of(total)
+        parts.append(contribution)
+
+    def element(*at: Any) -> Any:
+        values = [contribution(at).value for contribution in parts]
+        widest = max((str(value.ty) for value in values), key=_width)
+        return nodes.cast(
+            functools.reduce(nodes.add, (nodes.cast(value, widest) for value in values)), dtype
+        )
+
+    return te.compute(tensor.shape, element, name=name)
+
+
+def _stage(tensor: te.Tensor, contribution: Contribution, name: str) -> te.Tensor:
+    return te.compute(tensor.shape, lambda *at: contribution(at).total(), name=name)
+
+
+def _element_of(tensor: te.Tensor) -> Contribution:
+    return lambda at: Gathered(tensor(*at), [])
+
+
+def _width(dtype: str) -> int:
+    return int("".join(filter(str.isdigit, dtype)) or 0)

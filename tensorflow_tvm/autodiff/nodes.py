@@ -1,0 +1,195 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Scalar expressions of TE: reading them, and making tidy ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tvm import ir, te, tirx
+from tvm.ir import prim
+from tvm_ffi.structural import structural_equal, structural_mutate, structural_walk
+
+_LOAD = "te.tensor_load"
+_INTEGER_OPERATIONS = (
+    *(prim.Add, prim.Sub, prim.Mul, prim.FloorDiv, prim.FloorMod, prim.Div, prim.Mod),
+    *(prim.Min, prim.Max, prim.EQ, prim.NE, prim.LT, prim.LE, prim.GT, prim.GE, prim.And, prim.Or),
+)
+
+
+def is_load(expression: Any) -> bool:
+    """Whether `expression` reads an element of a tensor."""
+    return isinstance(expression, ir.Call) and getattr(expression.op, "name", "") == _LOAD
+
+
+def name_of(call: ir.Call) -> str:
+    """Return what a call calls, without the dialect it comes from; empty if it has no name."""
+    return getattr(call.op, "name", "").rpartition(".")[2]
+
+
+def loads(expression: Any) -> list[ir.Call]:
+    """Return the reads of tensors in an expression."""
+    found: list[ir.Call] = []
+    structural_walk(expression, [(ir.Call, lambda c: found.append(c) if is_load(c) else None)])
+    return found
+
+
+def variables(expression: Any) -> list[tirx.Var]:
+    """Return the variables in an expression."""
+    found: list[tirx.Var] = []
+    structural_walk(expression, [(tirx.Var, found.append)])
+    return found
+
+
+def uses(expression: Any, variable: tirx.Var) -> bool:
+    """Whether `variable` is in an expression."""
+    return any(variable.same_as(other) for other in variables(expression))
+
+
+def is_float(dtype: Any) -> bool:
+    """Whether a dtype is one that has gradients."""
+    return "float" in str(dtype)
+
+
+def is_same(a: Any, b: Any) -> bool:
+    """Whether two expressions are the same."""
+    return bool(structural_equal(a, b))
+
+
+def number_of(expression: Any) -> int | float | None:
+    """Return the number that a constant is; None if it is none."""
+    if isinstance(expression, prim.Cast):
+        return number_of(expression.value)
+    if isinstance(expression, (tirx.IntImm, tirx.FloatImm)):
+        return expression.value
+    return None
+
+
+def size_of(extent: Any) -> int | None:
+    """Return an extent, None where it is a symbol."""
+    return int(extent.value) if isinstance(extent, tirx.IntImm) else None
+
+
+def const(value: float, like: Any) -> Any:
+    """Return a constant with the dtype of `like`."""
+    return tirx.const(value, str(like.ty))
+
+
+def zero(like: Any) -> Any:
+    """Return 0 with the dtype of `like`."""
+    return const(0, like)
+
+
+def add(a: Any, b: Any) -> Any:
+    """Return a + b."""
+    if number_of(a) == 0:
+        return b
+    return a if number_of(b) == 0 else a + b
+
+
+def neg(a: Any) -> Any:
+    """Return -a."""
+    value = number_of(a)
+    return const(-1, a) * a if value is None else const(-value, a)
+
+
+def mul(a: Any, b: Any) -> Any:
+    """Return a * b."""
+    x, y = number_of(a), number_of(b)
+    if x == 0 or y == 1:
+        return a
+    if y == 0 or x == 1:
+        return b
+    if x is not None and y is not None and math.isfinite(x * y):
+        return const(x * y, a)
+    return a * b
+
+
+def div(a: Any, b: Any) -> Any:
+    """Return a / b."""
+    return a if number_of(a) == 0 or number_of(b) == 1 else tirx.div(a, b)
+
+
+def select(condition: Any, a: Any, b: Any) -> Any:
+    """Return a where `condition` holds, b elsewhere; both are computed."""
+    return a if is_same(a, b) else tirx.Select(condition, a, b)
+
+
+def guarded(conditions: list[Any], value: Any) -> Any:
+    """Return `value`, which is only computed where all `conditions` hold, and else 0."""
+    if not conditions or number_of(value) == 0:
+        return value
+    return tirx.if_then_else(tirx.all(*conditions), value, zero(value))
+
+
+def cast(value: Any, dtype: str) -> Any:
+    """Return `value` as another dtype."""
+    return value if str(value.ty) == dtype else value.astype(dtype)
+
+
+def substitute(expression: Any, values: Mapping[tirx.Var, Any], tidy: Callable) -> Any:
+    """Return `expression` with variables replaced, and what `tidy` makes of indices of reads."""
+
+    def see_variable(variable: tirx.Var, mutator: Any) -> Any:
+        value = values.get(variable)
+        return variable if value is None else cast(value, str(variable.ty))
+
+    def see_call(call: ir.Call, mutator: Any) -> Any:
+        if not is_load(call):
+            return mutator.default_mutate(call)
+        tensor, *indices = call.args
+        return load(tensor, [tidy(mutator.mutate(index)) for index in indices])
+
+    return structural_mutate(expression, [(tirx.Var, see_variable), (ir.Call, see_call)])
+
+
+def load(tensor: te.Tensor, indices: list[Any]) -> Any:
+    """Return the read of an element."""
+    return tensor(*indices)
+
+
+def retype(expression: Any, dtype: str, values: Mapping[tirx.Var, Any]) -> Any:
+    """Return an expression of integers, computed in `dtype`, with variables replaced."""
+
+    def convert(part: Any) -> Any:
+        if isinstance(part, tirx.IntImm):
+            return part if str(part.ty) == "bool" else tirx.const(part.value, dtype)
+        if isinstance(part, tirx.Var):
+            return cast(values.get(part, part), dtype)
+        if isinstance(part, prim.Cast) and _is_integer(part) and _is_integer(part.value):
+            return convert(part.value)
+        if isinstance(part, prim.Not):
+            return prim.Not(convert(part.a))
+        if isinstance(part, _INTEGER_OPERATIONS) and _is_integer(part.a):
+            return type(part)(convert(part.a), convert(part.b))
+        if isinstance(part, prim.Select):
+            return prim.Select(
+                convert(part.condition), convert(part.true_value), convert(part.false_value)
+            )
+        if isinstance(part, ir.Call) and name_of(part) == "likely":
+            return convert(part.args[0])
+        # What else there is reads data, and keeps its own types.
+        part = structural_mutate(
+            part, [(tirx.Var, lambda v, _: cast(values[v], str(v.ty)) if v in values else v)]
+        )
+        return cast(part, dtype) if _is_integer(part) and str(part.ty) != "bool" else part
+
+    return convert(expression)
+
+
+def _is_integer(expression: Any) -> bool:
+    return "int" in str(expression.ty) or str(expression.ty) == "bool"
