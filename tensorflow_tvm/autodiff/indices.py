@@ -348,8 +348,9 @@ class _Solver:
             if common > 1:
                 self.guards.append(tirx.EQ(tirx.floormod(total, common), 0))
                 total = self.ranges.simplify(tirx.floordiv(total, common))
-                parts = [(u, self.ranges.quotient(f, tirx.const(common, self.dtype)))
-                         for u, f in parts]
+                parts = [
+                    (u, self.ranges.quotient(f, tirx.const(common, self.dtype))) for u, f in parts
+                ]
         unknown, factor = min(parts, key=lambda part: self._cost(part, parts))
         others = [part for part in parts if part[0] is not unknown]
         radix = self._radix(parts)
