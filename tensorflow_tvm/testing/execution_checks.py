@@ -41,6 +41,7 @@ _SHAPE_ADVICE = (
     "op's shape function. A dimension that is not known has to be None."
 )
 _SECONDS_ON_THREADS = 0.3
+_SECONDS_TO_DEADLOCK = 60.0
 
 
 def eager(subject: Subject) -> None:
@@ -315,13 +316,22 @@ def _run_on_threads(subject: Subject, run: Run, how: str, count: int) -> None:
         except BaseException as error:
             errors.append(error)
 
-    workers = [threading.Thread(target=work, args=(i,)) for i in range(count)]
+    # Daemons, so that a deadlock does not keep the process from ending.
+    workers = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(count)]
     for worker in workers:
         worker.start()
+    patience = _SECONDS_TO_DEADLOCK + 10 * count * repetitions * once
+    deadline = time.monotonic() + patience
     for worker in workers:
-        worker.join()
+        worker.join(max(0.0, deadline - time.monotonic()))
     if errors:
         raise errors[0]
+    if any(worker.is_alive() for worker in workers):
+        raise CheckFailed(
+            f"{how} on {count} threads at once do not end within {patience:.0f} s.",
+            "Look for locks: one that is held while another is waited for, or while Python code "
+            "runs.",
+        )
 
 
 def _vary(subject: Subject, i: int) -> list[np.ndarray]:

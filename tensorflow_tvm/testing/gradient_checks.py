@@ -183,6 +183,10 @@ class _Slope:
         tolerance = self._tolerance(given)
         return self.low - tolerance <= given <= self.high + tolerance
 
+    def uncertainty(self) -> float:
+        """How far what the derivative may be spreads, in units of its size."""
+        return (self.error + self.high - self.low) / max(abs(self.middle), 1e-30)
+
     def can_tell(self, given: float) -> bool:
         """Whether a gradient of half the size would be noticed."""
         size = max(abs(self.middle), abs(given))
@@ -203,9 +207,9 @@ def _slope(gradients: Gradients, number: int, index: tuple[int, ...]) -> _Slope 
         slope = _slope_by_step(gradients, number, index, step * size)
         if slope is None:
             continue
-        if best is None or slope.error < best.error:
+        if best is None or slope.uncertainty() < best.uncertainty():
             best = slope
-        if best.error < 0.01 * abs(best.middle):
+        if best.uncertainty() < 0.01:
             break
     return best
 
@@ -271,10 +275,13 @@ def gradients_in_graphs(gradients: Gradients) -> None:
             subject.function(kind)
         except Exception:  # noqa: S112
             continue  # another check says so
-        function = tf.function(
-            lambda *tensors: _present(gradients.on_tape(subject, tensors)),
-            input_signature=subject.specs(kind),
-        ).get_concrete_function()
+        try:
+            function = tf.function(
+                lambda *tensors: _present(gradients.on_tape(subject, tensors)),
+                input_signature=subject.specs(kind),
+            ).get_concrete_function()
+        except NotImplementedError:
+            continue  # as it says, for unknown dimensions
         _compare(gradients, function(*subject.tensors()), f"in a tf.function of {kind}")
     try:
         subject.in_session  # noqa: B018
@@ -299,6 +306,8 @@ def gradients_in_saved_model(gradients: Gradients) -> None:
     model = subject.loaded_model
     try:
         given = gradients.on_tape(model.call, subject.tensors())
+    except NotImplementedError as error:
+        raise NotAvailable(first_line(error)) from None  # for unknown dimensions
     except LookupError as error:
         raise CheckFailed(
             f"a SavedModel that was loaded again has no gradient: {first_line(error)}",

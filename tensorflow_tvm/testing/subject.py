@@ -265,6 +265,20 @@ class Subject:
                 given=difference.given,
             )
 
+    def takes(self, arrays: Sequence[np.ndarray]) -> bool:
+        """Whether arrays fit the input_signature of a tf.function, which is not called if not.
+
+        It would raise TypeError, and never again return to other threads that call it.
+        """
+        signature = getattr(self.f, "input_signature", None)
+        if signature is None or not isinstance(self.f, tf.types.experimental.GenericFunction):
+            return True
+        specs = [spec for spec in tf.nest.flatten(signature) if isinstance(spec, tf.TensorSpec)]
+        return all(
+            spec.shape.is_compatible_with(array.shape)
+            for spec, array in zip(specs, arrays, strict=False)
+        )
+
     def need_dimensions(self) -> None:
         """Skip a check that is about dimensions where inputs have none."""
         if not any(array.ndim for array in self.arrays):
