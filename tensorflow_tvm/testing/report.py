@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,7 +167,7 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in message.splitlines()]
     # An error from inside of a tf.function begins with a traceback of user code.
     if lines and lines[0].startswith("in user code"):
-        lines = [line for line in lines if line][-1:]
+        lines = [x for x in lines if re.match(r"\w+(Error|Exception)\b", x)] or lines[-1:]
     text = next((line for line in lines if line), "")
     name = type(error).__name__
     return text if text.startswith(name) else f"{name}: {text}".removesuffix(": ")
