@@ -14,7 +14,7 @@
 # ==============================================================================
 """Run functions compiled by Apache TVM, or any tvm-ffi library, as TensorFlow ops."""
 
-from tensorflow_tvm import sysconfig
+from tensorflow_tvm import sysconfig, testing
 from tensorflow_tvm.build import build, export_library
 from tensorflow_tvm.explain import BlockSchedule, Explanation, explain
 from tensorflow_tvm.function import Function
@@ -44,5 +44,6 @@ __all__ = [
     "op",
     "stats",
     "sysconfig",
+    "testing",
     "tune",
 ]
