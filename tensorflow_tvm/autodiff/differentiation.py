@@ -26,7 +26,9 @@ from tvm.ir import prim
 
 from tensorflow_tvm.autodiff import nodes
 from tensorflow_tvm.autodiff.errors import NotDifferentiable
-from tensorflow_tvm.autodiff.gather import Gathered, gather
+from tensorflow_tvm.autodiff.expressions import Term
+from tensorflow_tvm.autodiff.gather import Gathered, cases, gather
+from tensorflow_tvm.autodiff.indices import Unknown
 from tensorflow_tvm.autodiff.stages import derive
 
 _NARROW = 8  # elements of a last axis that fill no vector
@@ -163,8 +165,7 @@ class _Differentiation:
             if gradient is None:
                 gradient = accumulate(tensor, [contribution for contribution, _ in found])
             axes, terms = derive(tensor, gradient, lambda read: read in self.active)
-            for term in terms:
-                gather(term, axes, _targets(term.tensor))  # what cannot be is found here
+            for term in (part for whole in terms for part in _solvable(whole, axes)):
                 self._contribute(term.tensor, functools.partial(gather, term, axes))
 
     def _gradient_of_input(self, tensor: te.Tensor) -> te.Tensor:
@@ -209,6 +210,18 @@ def _in_order(outputs: Sequence[te.Tensor]) -> list[te.Tensor]:
     return order
 
 
+def _solvable(term: Term, axes: Sequence[Unknown]) -> list[Term]:
+    """Return a term as one or more whose indices can be inverted."""
+    try:
+        gather(term, axes, _targets(term.tensor))
+    except NotDifferentiable:
+        parts = cases(term)
+        if len(parts) == 1:
+            raise
+        return [solvable for part in parts for solvable in _solvable(part, axes)]
+    return [term]
+
+
 def _targets(tensor: te.Tensor) -> list[tirx.Var]:
     return [
         tirx.Var(f"j{i}", str(extent.ty) if "int" in str(extent.ty) else "int32")
@@ -221,10 +234,11 @@ def accumulate(tensor: te.Tensor, contributions: Sequence[Contribution]) -> te.T
     name, dtype = f"grad_{tensor.op.name}", str(tensor.dtype)
     parts = []
     for i, contribution in enumerate(contributions):
-        found = contribution(_targets(tensor))
+        targets = _targets(tensor)
+        found = contribution(targets)
         if found.free:
             stage_name = name if len(contributions) == 1 else f"{name}_{i}"
-            order = _order(tensor, found.value)
+            order = _order(tensor, targets, found.value)
             if order is not None:
                 parts.append(_transposed(tensor, contribution, order, f"{stage_name}_transposed"))
                 continue
@@ -244,15 +258,20 @@ def accumulate(tensor: te.Tensor, contributions: Sequence[Contribution]) -> te.T
     return te.compute(tensor.shape, element, name=name)
 
 
-def _order(tensor: te.Tensor, value: Any) -> list[int] | None:
+def _order(tensor: te.Tensor, targets: Sequence[tirx.Var], value: Any) -> list[int] | None:
     """Return an order of axes in which a sum of products is faster, None if it is fine as it is.
 
-    Schedules make vectors of the last axis, and that of a convolution's filter may be 3 long.
+    Schedules make vectors of the last axis. That of a convolution's filter may be 3 long, and along
+    that of an image every second element has another part of the filter where strides are 2.
     """
     if not isinstance(value, prim.Mul) or not tensor.shape:
         return None
-    sizes = [nodes.size_of(extent) for extent in tensor.shape]
-    if sizes[-1] is None or sizes[-1] >= _NARROW or None in sizes or max(sizes) < 2 * _NARROW:
+    digits = nodes.in_remainders(value)
+    sizes = [
+        0 if any(target.same_as(digit) for digit in digits) else nodes.size_of(extent)
+        for target, extent in zip(targets, tensor.shape, strict=True)
+    ]
+    if None in sizes or sizes[-1] >= _NARROW or max(sizes) < 2 * _NARROW:
         return None
     longest = max(range(len(sizes)), key=lambda i: sizes[i])
     return [*(i for i in range(len(sizes)) if i != longest), longest]

@@ -97,6 +97,27 @@ def gather(term: Term, axes: Sequence[Unknown], targets: Sequence[Any]) -> Gathe
     return Gathered(_guarded(value, guards, inverse), inverse.free)
 
 
+def cases(term: Term) -> list[Term]:
+    """Return a term as two, each on a condition, if it chooses between indices; else as it is.
+
+    So do padding by mirroring and indices that are clamped.
+    """
+    for at, index in enumerate(term.indices):
+        for choice in nodes.choices(index):
+            condition, *branches = nodes.branches_of(choice)
+            if nodes.loads(condition):
+                continue
+            both = []
+            for guard, branch in zip((condition, tirx.Not(condition)), branches, strict=True):
+                indices = list(term.indices)
+                indices[at] = nodes.replace(index, choice, branch)
+                both.append(
+                    dataclasses.replace(term, indices=indices, guards=[*term.guards, guard])
+                )
+            return both
+    return [term]
+
+
 def _index_type(term: Term, axes: Sequence[Unknown], targets: Sequence[Any]) -> str:
     """Return the integers to compute indices in: wide only if a size is."""
     types = {str(target.ty) for target in targets}

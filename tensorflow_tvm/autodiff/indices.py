@@ -55,10 +55,6 @@ class Ranges:
         """Whether a condition always holds, as far as can be seen."""
         return self._analyzer.can_prove(condition, sym.ProofStrength.SYMBOLIC_BOUND)
 
-    def refutes(self, condition: Any) -> bool:
-        """Whether a condition never holds, as far as can be seen."""
-        return self.proves(tirx.Not(condition))
-
     def under(self, conditions: list[Any]) -> Any:
         """Return a scope in which all `conditions` hold."""
         if not conditions:

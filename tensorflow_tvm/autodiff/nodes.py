@@ -55,6 +55,13 @@ def variables(expression: Any) -> list[tirx.Var]:
     return found
 
 
+def in_remainders(expression: Any) -> list[tirx.Var]:
+    """Return the variables of which an expression takes remainders."""
+    found: list[tirx.Var] = []
+    structural_walk(expression, [(prim.FloorMod, lambda mod: found.extend(variables(mod.a)))])
+    return found
+
+
 def uses(expression: Any, variable: tirx.Var) -> bool:
     """Whether `variable` is in an expression."""
     return any(variable.same_as(other) for other in variables(expression))
@@ -76,6 +83,39 @@ def is_same(a: Any, b: Any) -> bool:
 def is_same_tensor(a: te.Tensor, b: te.Tensor) -> bool:
     """Whether two tensors are the same output of the same operation."""
     return a.op.same_as(b.op) and int(a.value_index) == int(b.value_index)
+
+
+def choices(expression: Any) -> list[Any]:
+    """Return the parts of an expression that are one of two others."""
+    found: list[Any] = []
+
+    def see_call(call: ir.Call) -> None:
+        if name_of(call) == "if_then_else":
+            found.append(call)
+
+    kinds = (prim.Select, prim.Min, prim.Max)
+    structural_walk(expression, [(ir.Call, see_call), *((kind, found.append) for kind in kinds)])
+    return found
+
+
+def branches_of(choice: Any) -> tuple[Any, Any, Any]:
+    """Return a choice's condition, and what it is if that holds and if not."""
+    if isinstance(choice, prim.Min):
+        return choice.a <= choice.b, choice.a, choice.b
+    if isinstance(choice, prim.Max):
+        return choice.a >= choice.b, choice.a, choice.b
+    if isinstance(choice, prim.Select):
+        return choice.condition, choice.true_value, choice.false_value
+    return tuple(choice.args)
+
+
+def replace(expression: Any, part: Any, other: Any) -> Any:
+    """Return an expression with one of its parts replaced."""
+
+    def see(node: Any, mutator: Any) -> Any:
+        return other if node.same_as(part) else mutator.default_mutate(node)
+
+    return structural_mutate(expression, [(type(part), see)])
 
 
 def number_of(expression: Any) -> int | float | None:

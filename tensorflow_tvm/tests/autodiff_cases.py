@@ -752,6 +752,53 @@ MOVES = [
         lambda x: tf.linalg.band_part(x, 0, -1),
         (of(4, 4),),
     ),
+    Case(
+        "mirror pad",
+        lambda x: topi.nn.mirror_pad(x, (1, 2), (1, 0), "SYMMETRIC"),
+        lambda x: tf.pad(x, [[1, 1], [2, 0]], "SYMMETRIC"),
+        (of(4, 5),),
+    ),
+    Case(
+        "clamped",
+        lambda x: te.compute((9,), lambda i: x[tirx.max(tirx.min(i - 2, 4), 0)]),
+        lambda x: tf.gather(x, [0, 0, 0, 1, 2, 3, 4, 4, 4]),
+        (of(5),),
+    ),
+    Case(
+        "roll",
+        lambda x: te.compute((7,), lambda i: x[(i + 3) % 7]),
+        lambda x: tf.roll(x, -3, 0),
+        (of(7),),
+    ),
+    Case(
+        "windows",
+        lambda x: te.compute((5, 3), lambda i, j: x[i * 2 + j * 2]),
+        lambda x: tf.stack([x[0:9:2], x[2:11:2], x[4:13:2]], 1),
+        (of(13),),
+    ),
+    Case(
+        "antidiagonals",
+        lambda x: te.compute((5, 3), lambda i, j: x[6 - i - j] * x[i]),
+        lambda x: tf.stack([tf.stack([x[6 - i - j] * x[i] for j in range(3)]) for i in range(5)]),
+        (of(7),),
+    ),
+    Case(
+        "a sum and a remainder",
+        lambda x: te.compute((7,), lambda i: x[i // 2 + i % 2]),
+        lambda x: tf.gather(x, [i // 2 + i % 2 for i in range(7)]),
+        (of(5),),
+    ),
+    Case(
+        "running sum",
+        lambda x: _reduced(
+            (x.shape[0],),
+            (x.shape[0],),
+            te.sum,
+            lambda i, k: tirx.if_then_else(k <= i, x(k), _const(0, x(k))),
+        ),
+        tf.cumsum,
+        (of("n"),),
+    ),
 ]
 
 BROADCASTS = [
