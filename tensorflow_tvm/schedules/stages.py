@@ -150,11 +150,15 @@ def _writes(statement: tirx.Stmt) -> list[tirx.Var]:
         if not any(buffer.same_as(other) for other in found):
             found.append(buffer)
 
+    def see_block(block: s_tir.SBlock) -> None:
+        for region in block.writes:
+            see(region.source)
+
     structural_walk(
         statement,
         [
             (tirx.BufferStore, lambda store: see(store.buffer)),
-            (s_tir.SBlock, lambda block: [see(region.source) for region in block.writes] and None),
+            (s_tir.SBlock, see_block),
         ],
     )
     return found
