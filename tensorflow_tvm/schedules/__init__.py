@@ -14,11 +14,12 @@
 # ==============================================================================
 """Schedules for functions that have none. Needs apache-tvm.
 
-bounds.py sees to it that no function reads outside a tensor. Then gpu.py leaves the choice to TVM's
-dlight, and cpu.py makes loops of its own: stages.py reads the function as a list of stages,
-fusion.py decides which are computed together, and one of the rules makes the loops of each:
-elementwise.py, reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes
-out functions such as exp. What has been tuned gets the schedule that was found.
+bounds.py sees to it that no function reads or writes outside a tensor, and sizes.py that there are
+no more elements than TVM's code can count. Then gpu.py leaves the choice to TVM's dlight, and
+cpu.py makes loops of its own: stages.py reads the function as a list of stages, fusion.py decides
+which are computed together, and one of the rules makes the loops of each: elementwise.py,
+reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes out functions
+such as exp. What has been tuned gets the schedule that was found.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from typing import Any
 
 import tvm
 from tvm import s_tir, tirx
-from tvm_ffi.structural import structural_visit
+from tvm_ffi.structural import structural_visit, structural_walk
 
-from tensorflow_tvm.schedules import cpu, gpu, vector_math
-from tensorflow_tvm.schedules.bounds import check_reads
+from tensorflow_tvm.schedules import cpu, gpu, sizes, vector_math
+from tensorflow_tvm.schedules.bounds import check_bounds, require
 from tensorflow_tvm.tuning import database
 
 Notes = dict[str, list[str]]
@@ -64,11 +65,11 @@ def apply(
     if is_scheduled(function):
         notes[""] = ["as written: its author has scheduled it"]
         return function
-    checked = check_reads(function)
+    checked = check_bounds(function)
     scheduled = _tuned(checked.function, target, libm, notes)
     if scheduled is None:
         scheduled = by_rules(checked.function, target, libm, notes)
-    return checked.with_conditions(scheduled)
+    return checked.with_conditions(require(scheduled, sizes.of_allocations(scheduled)))
 
 
 def by_rules(
@@ -77,7 +78,7 @@ def by_rules(
     libm: bool = False,
     notes: Notes | None = None,
 ) -> tirx.PrimFunc:
-    """Return `function`, whose reads have been checked, with the default schedule; see `apply`."""
+    """Return `function`, whose bounds have been checked, with the default schedule; see `apply`."""
     notes = {} if notes is None else notes
     if "gpu" in target.keys:
         return gpu.schedule(function, target, notes)
@@ -85,7 +86,7 @@ def by_rules(
 
 
 def for_search(function: tirx.PrimFunc, libm: bool = False) -> tirx.PrimFunc:
-    """Return `function`, whose reads have been checked, as schedules are searched for: without."""
+    """Return `function`, whose bounds have been checked, as schedules are searched for: without."""
     return function if libm else function.with_body(vector_math.rewrite(function.body))
 
 
@@ -127,7 +128,10 @@ def is_scheduled(function: tirx.PrimFunc) -> bool:
     loops: list[tirx.Var] = []
 
     def see_loop(loop: tirx.For, visitor: Any) -> None:
-        found.append(loop.kind != tirx.ForKind.SERIAL or bool(loop.annotations))
+        is_plain = loop.kind == tirx.ForKind.SERIAL and not loop.annotations
+        # Parallel loops over no block's axes belong to a program, as those of topi's scatters.
+        in_program = loop.kind == tirx.ForKind.PARALLEL and not _has_axes(loop.body)
+        found.append(not is_plain and not in_program)
         mixed.append(not isinstance(loop.body, (tirx.For, s_tir.SBlockRealize)))
         loops.append(loop.loop_var)
         visitor.default_visit(loop)
@@ -152,3 +156,10 @@ def is_scheduled(function: tirx.PrimFunc) -> bool:
     structural_visit(function.body, [(tirx.For, see_loop), (s_tir.SBlockRealize, see_realize)])
     # Loops without blocks are a program, and no schedule of one.
     return any(found) or (any(has_axes) and any(mixed))
+
+
+def _has_axes(statement: tirx.Stmt) -> bool:
+    """Whether a block in `statement` has axes."""
+    found: list[bool] = []
+    structural_walk(statement, [(s_tir.SBlock, lambda block: found.append(bool(block.iter_vars)))])
+    return any(found)

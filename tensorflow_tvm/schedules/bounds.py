@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""Reads outside a tensor, which TVM compiles without a word: found, and made impossible."""
+"""Accesses outside a tensor, which TVM compiles without a word: found, and made impossible."""
 
 from __future__ import annotations
 
@@ -25,15 +25,21 @@ from tvm import ir, s_tir, sym, tirx
 from tvm.ir import prim
 from tvm_ffi.structural import structural_equal, structural_mutate, structural_walk
 
+from tensorflow_tvm.schedules import sizes
+
+_Access = ir.TensorLoad | tirx.BufferStore
+_INEXACT = (tirx.FloorDiv, tirx.FloorMod, tirx.Div, tirx.Mod, tirx.Min, tirx.Max)
+
 
 @dataclasses.dataclass
 class CheckedFunction:
-    """A function that reads outside no tensor, if `conditions` hold.
+    """A function that reads and writes outside no tensor, if `conditions` hold.
 
     Attributes
     ----------
     function : tirx.PrimFunc
-        The function; an index that comes from data, and may be anything, is clamped.
+        The function; an index that comes from data, and may be anything, is clamped where it reads,
+        and nothing is written to one that does not exist.
     conditions : list of (tirx.Expr, str)
         What must be true of the tensors' sizes when it is called, and what to say if it is not.
     """
@@ -58,12 +64,12 @@ def require(function: tirx.PrimFunc, conditions: Sequence[tuple[Any, str]]) -> t
     return function.with_body(tirx.SeqStmt([*checks, function.body]))
 
 
-def check_reads(function: tirx.PrimFunc) -> CheckedFunction:
-    """Find the reads of an unscheduled function that may lie outside their tensor.
+def check_bounds(function: tirx.PrimFunc) -> CheckedFunction:
+    """Find what an unscheduled function may read and write outside its tensors.
 
     Where the sizes of the tensors decide, a condition on them is returned. Other indices, which
-    come from data, or which we cannot follow, are clamped to the tensor: for those that were right
-    nothing changes.
+    come from data, or which we cannot follow, are clamped to the tensor where they are read, and
+    passed over where they are written: for those that were right nothing changes.
 
     Parameters
     ----------
@@ -83,6 +89,7 @@ def check_reads(function: tirx.PrimFunc) -> CheckedFunction:
             (tirx.For, checker.loop),
             (tirx.IfThenElse, checker.branch),
             (ir.TensorLoad, checker.load),
+            (tirx.BufferStore, checker.store),
             (ir.Call, checker.call),
             (prim.Select, checker.select),
         ],
@@ -101,6 +108,8 @@ class _Checker:
         outer, self._axes = self._axes, list(block.iter_vars)
         for axis in self._axes:
             self._analyzer.bind(axis.var, axis.dom)
+            for condition, message in sizes.of_axis(axis):
+                self._add(condition, message, message)
         result = mutator.default_mutate(block)
         self._axes = outer
         return result
@@ -161,8 +170,8 @@ class _Checker:
         indices = []
         for index, size in zip(load.indices, buffer.shape, strict=True):
             index = mutator.mutate(index)
-            if not self._proves(index >= 0) or not self._proves(index < size):
-                index = self._make_safe(index, size, load)
+            if not self._is_inside(index, size) and not self._requires(index, size, load):
+                index = self._clamped(index, size, load)
             indices.append(index)
         safe = tirx.BufferLoad(buffer, indices)
         if not self._guarded:
@@ -173,31 +182,81 @@ class _Checker:
                 safe = tirx.if_then_else(size > 0, safe, tirx.const(0, buffer.dtype))
         return safe
 
+    def store(self, store: tirx.BufferStore, mutator: Any) -> Any:
+        value = mutator.mutate(store.value)
+        names: list[tirx.Bind] = []
+        guards = []
+        indices = []
+        for index, size in zip(store.indices, store.buffer.shape, strict=True):
+            index = mutator.mutate(index)
+            if not self._is_inside(index, size) and not self._requires(index, size, store):
+                exact = sizes.wide(index)
+                if not isinstance(exact, tirx.Var):
+                    names.append(tirx.Bind(tirx.Var("index", "int64"), exact))
+                    exact = names[-1].var
+                guards += [exact >= 0, exact < sizes.wide(size)]
+                index = exact.astype(str(index.ty))
+            indices.append(index)
+        safe = tirx.BufferStore(store.buffer, value, indices)
+        if not guards:
+            return safe
+        return tirx.SeqStmt([*names, tirx.IfThenElse(tirx.all(*guards), safe, None)])
+
+    def _is_inside(self, index: Any, size: Any) -> bool:
+        return self._proves(index >= 0) and self._proves(index < size)
+
     def _proves(self, condition: Any) -> bool:
         return self._analyzer.can_prove(condition, sym.ProofStrength.SYMBOLIC_BOUND)
 
-    def _make_safe(self, index: Any, size: Any, load: ir.TensorLoad) -> Any:
-        """Add a condition on the sizes, or return the index clamped."""
+    def _requires(self, index: Any, size: Any, access: _Access) -> bool:
+        """Add a condition on the sizes by which an index exists; False if they do not decide."""
         extremes = None if self._guarded else self._extremes(index)
-        if extremes is not None:
-            least, most = extremes
-            condition = tirx.all(least >= 0, most < size)
-        else:
-            index = tirx.max(tirx.min(index, size - 1), 0)
-            if self._guarded:
-                return index
-            condition = size > 0
+        if extremes is None:
+            return False
+        least, most = extremes
+        self._require(tirx.all(least >= 0, most < size), access, _exactness(index))
+        return True
+
+    def _clamped(self, index: Any, size: Any, load: ir.TensorLoad) -> Any:
+        """Return the nearest index that exists."""
+        if not self._guarded:
+            self._require(size > 0, load)
+        if not sizes.has_arithmetic(index):
+            return tirx.max(tirx.min(index, size - 1), 0)
+        nearest = tirx.max(tirx.min(sizes.wide(index), sizes.wide(size) - 1), 0)
+        return nearest.astype(str(index.ty))
+
+    def _require(self, condition: Any, access: _Access, others: Sequence[Any] = ()) -> None:
+        """Add conditions, which need not hold if there is nothing to compute."""
+        # In 64 bits: in fewer, sums and products of sizes would be others.
+        exact = tirx.all(sizes.wide(condition), *others)
         for axis in self._axes:
             condition = tirx.any(condition, axis.dom.extent <= 0)
+            exact = tirx.any(exact, sizes.wide(axis.dom.extent) <= 0)
+        is_read = isinstance(access, ir.TensorLoad)
+        buffer = access.source if is_read else access.buffer
+        shape = ", ".join(map(str, buffer.shape))
+        indices = ", ".join(map(str, access.indices))
+        message = (
+            f"it {'reads' if is_read else 'writes'} {buffer.name}[{indices}], which is outside "
+            f"{buffer.name}, whose shape is [{shape}]"
+        )
+        text = self._analyzer.simplify(condition)
+        if not isinstance(text, tirx.IntImm):
+            self._add(exact, message, f"{message}, unless {text}")
+        elif text.value:
+            self._add(exact, message, message)
+        else:
+            raise ValueError(message)
+
+    def _add(self, condition: Any, never: str, unless: str) -> None:
+        """Add a condition, and what to say if it is never true, and if it is not true in a call."""
         condition = self._analyzer.simplify(condition)
-        shape = ", ".join(map(str, load.source.shape))
-        message = f"it reads {load}, which is outside {load.source.name}, whose shape is [{shape}]"
         if isinstance(condition, tirx.IntImm):
             if not condition.value:
-                raise ValueError(message)
+                raise ValueError(never)
         elif not any(structural_equal(condition, known) for known, _ in self.conditions):
-            self.conditions.append((condition, f"{message}, unless {condition}"))
-        return index
+            self.conditions.append((condition, unless))
 
     def _extremes(self, index: Any) -> tuple[Any, Any] | None:
         """Return the least and the largest value of an index that is linear in the axes."""
@@ -220,6 +279,25 @@ class _Checker:
             else:
                 most = most + reach
         return least, most
+
+
+def _exactness(index: Any) -> list[Any]:
+    """Return the conditions by which an index is what it would be in 64 bits.
+
+    Sums and products are, where the result is an index that exists: what they are too large by,
+    the rest takes off. Others need operands that 32 bits hold.
+    """
+    conditions = []
+
+    def see(node: Any) -> None:
+        if isinstance(node, _INEXACT) and str(node.ty) == "int32":
+            for operand in (node.a, node.b):
+                if sizes.has_arithmetic(operand):
+                    exact = sizes.wide(operand)
+                    conditions.append(tirx.all(exact >= -(2**31), exact < 2**31))
+
+    structural_walk(index, [(ir.Expr, see)])
+    return conditions
 
 
 def _reads_data(expression: Any) -> bool:

@@ -40,6 +40,7 @@ _FEWEST = 4
 _SHALLOWEST = 16
 _FEW_ROWS = 8
 _SHALLOW_FOR_FEW_ROWS = 64
+_NO_PANELS = ("bfloat16", "float8", "bool")  # processors lack vectors of them
 _TILE_WORK = 16  # what adding to a tile once takes, in elements read
 
 
@@ -52,7 +53,7 @@ class Contraction:
     stage : Stage
         The stage.
     left, right : tirx.Expr
-        The factors, cast to the type of the sum.
+        The factors. Their product is cast to the type of the sum, where that is another.
     batch, rows, columns : list of Axis
         The axes that both factors have, those of the left one only, and those of the right one,
         the last of which is the last axis of the output.
@@ -81,11 +82,9 @@ def match(stage: Stage) -> Contraction | None:
         old, factors = factors, old
     if not isinstance(old, ir.TensorLoad) or not old.source.same_as(stage.partial[0]):
         return None
-    dtype = str(factors.ty)
-    wide = isinstance(factors, tirx.Cast)
-    if wide:
+    if isinstance(factors, tirx.Cast):
         factors = factors.value
-    if not isinstance(factors, tirx.Mul):
+    if not isinstance(factors, tirx.Mul) or str(factors.ty).startswith(_NO_PANELS):
         return None
     axes, split = _split_groups(stage.axes, factors)
     left, right = (_in_terms_of(split, axes, factor) for factor in (factors.a, factors.b))
@@ -110,8 +109,6 @@ def match(stage: Stage) -> Contraction | None:
         depth *= axis.size or _SHALLOWEST
     if depth < _SHALLOWEST or _are_flat(rows, depth):
         return None
-    if wide:
-        left, right = left.astype(dtype), right.astype(dtype)
     return Contraction(stage, left, right, batch, rows, columns, split)
 
 
@@ -221,18 +218,18 @@ class _Matrix:
         self.tiles_across = loops.simplify(loops.ceil_div(self.width, self.lanes))
         self.panels = loops.simplify(loops.product(self.outer, like) * self.tiles_across)
         self.tiles_down = loops.simplify(loops.ceil_div(self.rows, self.tile_rows))
-        self.dtype = str(self.stage.partial[0].dtype)
+        self.factor = str(found.left.ty)
+        self.sum = str(self.stage.partial[0].dtype)
 
     def emit(self, share: bool) -> tirx.Stmt:
-        name = self.stage.name
-        right = self._buffer((self.panels, self.depth, self.lanes), f"{name}_right")
+        right = self._panels((self.panels, self.depth, self.lanes), "right")
 
         def pack(first: Any, number: Any) -> tirx.Stmt:
             return loops.loop("panel", number, lambda i: self._pack_right(right, first + i))
 
         def compute(first: Any, number: Any) -> tirx.Stmt:
             # Lines a power of two apart would push each other out of the cache.
-            left = self._buffer((self.tile_rows, self.depth + _PADDING), f"{name}_left")
+            left = self._panels((self.tile_rows, self.depth + _PADDING), "left")
 
             def rows(found: list[Any]) -> tirx.Stmt:
                 down, start = found
@@ -270,8 +267,8 @@ class _Matrix:
             ),
         )
 
-    def _buffer(self, shape: Sequence[Any], name: str, scope: str = "global") -> tirx.Var:
-        return tirx.decl_buffer(list(shape), self.dtype, name, scope=scope)
+    def _panels(self, shape: Sequence[Any], name: str) -> tirx.Var:
+        return tirx.decl_buffer(list(shape), self.factor, f"{self.stage.name}_{name}")
 
     def _pack_right(self, right: tirx.Var, panel: Any) -> tirx.Stmt:
         return loops.unravel(
@@ -315,7 +312,7 @@ class _Matrix:
                         "lane",
                         loops.simplify(full - rest),
                         lambda lane: tirx.BufferStore(
-                            right, tirx.const(0, self.dtype), [panel, at, rest + lane]
+                            right, tirx.const(0, self.factor), [panel, at, rest + lane]
                         ),
                     ),
                 ),
@@ -364,7 +361,9 @@ class _Matrix:
         return loops.simplify(result)
 
     def _tile(self, left: tirx.Var, right: tirx.Var, down: Any, panel: Any) -> tirx.Stmt:
-        tile = self._buffer((self.tile_rows, self.lanes), f"{self.stage.name}_tile", "local")
+        tile = tirx.decl_buffer(
+            [self.tile_rows, self.lanes], self.sum, f"{self.stage.name}_tile", scope="local"
+        )
 
         def each(body: Callable[[Any, Any], tirx.Stmt]) -> tirx.Stmt:
             return loops.loop(
@@ -382,15 +381,14 @@ class _Matrix:
         (identity,) = self.stage.identities
         start = each(lambda i, lane: tirx.BufferStore(tile, identity, [i, lane]))
 
+        def add(i: Any, lane: Any, k: Any) -> tirx.Stmt:
+            product = tirx.BufferLoad(left, [i, k]) * tirx.BufferLoad(right, [panel, k, lane])
+            if self.factor != self.sum:
+                product = product.astype(self.sum)
+            return tirx.BufferStore(tile, tirx.BufferLoad(tile, [i, lane]) + product, [i, lane])
+
         def step(k: Any) -> tirx.Stmt:
-            return each(
-                lambda i, lane: tirx.BufferStore(
-                    tile,
-                    tirx.BufferLoad(tile, [i, lane])
-                    + tirx.BufferLoad(left, [i, k]) * tirx.BufferLoad(right, [panel, k, lane]),
-                    [i, lane],
-                )
-            )
+            return each(lambda i, lane: add(i, lane, k))
 
         return loops.sequence(
             tirx.AllocBuffer(tile),
@@ -411,20 +409,24 @@ class _Matrix:
         axes = self.found.columns
         values = dict(zip((axis.var for axis in axes[:-1]), outer, strict=True))
         start = across * self.lanes
-        output = self.stage.outputs[0]
 
         def element(i: Any, row: dict[tirx.Var, Any], lane: Any) -> tirx.Stmt:
             indices = {**row, **values, axes[-1].var: start + lane}
             for axis, value in self.found.split.items():
                 indices[axis] = substitute(value, indices)
-            value: Any = tirx.BufferLoad(tile, [i, lane])
+            result = tirx.BufferLoad(tile, [i, lane])
+            results = [result]
             if self.stage.finish is not None:
-                value = replace_loads(
-                    substitute(self.stage.finish[0], indices),
-                    self.stage.partial,
-                    lambda index, _: tirx.BufferLoad(tile, [i, lane]),
+                results = [
+                    replace_loads(substitute(v, indices), self.stage.partial, lambda *_: result)
+                    for v in self.stage.finish
+                ]
+            return loops.sequence(
+                *(
+                    tirx.BufferStore(output, value, self.stage.element(output, indices))
+                    for output, value in zip(self.stage.outputs, results, strict=True)
                 )
-            return tirx.BufferStore(output, value, self.stage.element(output, indices))
+            )
 
         def line(i: Any) -> tirx.Stmt:
             def stores(indices: dict[tirx.Var, Any]) -> tirx.Stmt:

@@ -20,17 +20,15 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tvm import ir, tirx
+from tvm import tirx
 from tvm.tirx import ForKind
-from tvm_ffi.structural import structural_mutate
 
 from tensorflow_tvm.schedules import elementwise, loops
+from tensorflow_tvm.schedules.combiners import Combine, combiner
 from tensorflow_tvm.schedules.stages import (
     Axis,
     Stage,
     is_contiguous,
-    is_same,
-    loads,
     replace_loads,
     substitute,
     uses,
@@ -44,67 +42,6 @@ _MOST_PARTS = 64
 # Of fewer elements than that, adding up a vector's lanes takes longer than it saves.
 _FEWEST_FOR_VECTORS = 64
 _ACCUMULATORS = 4  # vectors of them: enough to keep the processor's adders busy
-
-
-def combiner(stage: Stage) -> Callable[[list[Any], list[Any]], list[Any]] | None:
-    """Return what makes one of two partial results, None if that cannot be read from `stage`.
-
-    Each new value is an expression of the old values and of what is added to them. Where each old
-    value has one counterpart that is added, partial results are combined as elements are.
-    """
-    elements: list[Any] = [None] * len(stage.values)
-    for i, value in enumerate(stage.values):
-        elements[i] = _element(value, stage, i)
-        if elements[i] is None:
-            return None
-
-    def combine(left: list[Any], right: list[Any]) -> list[Any]:
-        results = []
-        for value in stage.values:
-            value = _replace(value, elements, right)
-            results.append(replace_loads(value, stage.partial, lambda i, indices: left[i]))
-        return results
-
-    # What is left must be made of old values and counterparts alone.
-    marks = [tirx.Var(f"m{i}", str(e.ty)) for i, e in enumerate(elements)]
-    reduced = {axis.var for axis in stage.reduce}
-    for value in combine(marks, marks):
-        if loads(value) or any(uses(value, var) for var in reduced):
-            return None
-    return combine
-
-
-def _element(value: Any, stage: Stage, index: int) -> Any:
-    """Return what `value` adds to the old value: the other operand, or the other branch."""
-    if isinstance(value, (tirx.Add, tirx.Mul, tirx.Min, tirx.Max, tirx.And, tirx.Or)):
-        pairs = [(value.a, value.b), (value.b, value.a)]
-    elif isinstance(value, tirx.Select):
-        pairs = [
-            (value.true_value, value.false_value),
-            (value.false_value, value.true_value),
-        ]
-    else:
-        return None
-    for old, new in pairs:
-        if (
-            isinstance(old, ir.TensorLoad)
-            and old.source.same_as(stage.partial[index])
-            and not any(
-                load.source.same_as(buffer) for load in loads(new) for buffer in stage.partial
-            )
-        ):
-            return new
-    return None
-
-
-def _replace(expression: Any, parts: Sequence[Any], new: Sequence[Any]) -> Any:
-    def see(node: Any, mutator: Any) -> Any:
-        for part, replacement in zip(parts, new, strict=True):
-            if is_same(node, part):
-                return replacement
-        return mutator.default_mutate(node)
-
-    return structural_mutate(expression, [(ir.Expr, see)])
 
 
 def unrolled(stage: Stage) -> Stage | None:
@@ -132,11 +69,11 @@ def unrolled(stage: Stage) -> Stage | None:
         element = substitute(value, indices)
         old = result
         result = replace_loads(element, stage.partial, lambda i, _, old=old: old)
+    values = [result]
     if stage.finish is not None:
-        (finish,) = stage.finish
-        result = replace_loads(finish, stage.partial, lambda i, _: result)
+        values = [replace_loads(v, stage.partial, lambda i, _: result) for v in stage.finish]
     return dataclasses.replace(
-        stage, reduce=[], identities=[], values=[result], partial=[], finish=None
+        stage, reduce=[], identities=[], values=values, partial=[], finish=None
     )
 
 
@@ -424,7 +361,7 @@ def _update(
 
 
 def _merge(
-    combine: Callable[[list[Any], list[Any]], list[Any]],
+    combine: Combine,
     accumulators: list[tirx.Var],
     lane: Any,
     other: Any,

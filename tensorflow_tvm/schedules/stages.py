@@ -23,7 +23,7 @@ from typing import Any
 from tvm import ir, s_tir, tirx
 from tvm_ffi.structural import structural_equal, structural_mutate, structural_walk
 
-from tensorflow_tvm.schedules import loops
+from tensorflow_tvm.schedules import loops, operations
 
 _PURE = 1  # of TVM's CallEffectKind
 _CHEAP = (
@@ -64,7 +64,8 @@ class Stage:
     reduce : list of Axis
         What a reduction runs over; none otherwise.
     identities : list of tirx.Expr
-        What a reduction begins with, for each output; none otherwise.
+        What a reduction begins with, for each output; none otherwise. They are numbers, and those
+        of sums and products are neutral, so that any part of a reduction can begin with them.
     values : list of tirx.Expr
         The elements; in a reduction their new values, with loads of the outputs for the old ones.
     finish : list of tirx.Expr or None
@@ -149,11 +150,15 @@ def _writes(statement: tirx.Stmt) -> list[tirx.Var]:
         if not any(buffer.same_as(other) for other in found):
             found.append(buffer)
 
+    def see_block(block: s_tir.SBlock) -> None:
+        for region in block.writes:
+            see(region.source)
+
     structural_walk(
         statement,
         [
             (tirx.BufferStore, lambda store: see(store.buffer)),
-            (s_tir.SBlock, lambda block: [see(region.source) for region in block.writes] and None),
+            (s_tir.SBlock, see_block),
         ],
     )
     return found
@@ -205,15 +210,51 @@ def _stage(nest: tirx.Stmt) -> Stage | None:
         [store.value for store in stores],
         outputs if reduce else [],
     )
+    if any(buffer.same_as(other) for i, buffer in enumerate(outputs) for other in outputs[:i]):
+        return None
+    if any(operations.reads_any(store.value, outputs) for store in first):
+        return None
     own = [axis.var for axis in axes]
     for value in stage.values:
         for load in loads(value):
             mine = any(load.source.same_as(buffer) for buffer in outputs)
             if mine and not (reduce and all(map(tirx.Var.same_as, load.indices, own))):
                 return None
-    if any(_has_effects(value) for value in stage.values):
+    if any(_has_effects(value) for value in (*stage.values, *stage.identities)):
         return None
-    return _with_one_type(stage)
+    return _from_neutral(_with_one_type(stage))
+
+
+def _from_neutral(stage: Stage) -> Stage | None:
+    """Return `stage` with identities that are as `Stage` has them; None if it cannot be.
+
+    What sums and the like begin with otherwise is combined with their result.
+    """
+    if not stage.reduce:
+        return stage
+    elements = [
+        operations.operand(value, old, stage.partial)
+        for value, old in zip(stage.values, stage.partial, strict=True)
+    ]
+    if any(element is None for element in elements):
+        return stage if all(map(operations.is_constant, stage.identities)) else None
+    own = [axis.var for axis in stage.axes]
+    identities: list[Any] = []
+    finish: list[Any] = []
+    for value, old, identity in zip(stage.values, stage.partial, stage.identities, strict=True):
+        kind = type(value)
+        neutral = operations.neutral(kind, str(old.dtype))
+        result = tirx.BufferLoad(old, own)
+        is_number = operations.is_constant(identity)
+        if is_number and (kind in operations.IDEMPOTENT or identity.value == neutral.value):
+            identities.append(identity)
+            finish.append(result)
+        else:
+            identities.append(neutral)
+            finish.append(kind(identity, result))
+    if all(isinstance(value, ir.TensorLoad) for value in finish):
+        return stage
+    return dataclasses.replace(stage, identities=identities, finish=finish)
 
 
 def _with_one_type(stage: Stage) -> Stage:
@@ -253,13 +294,18 @@ def _wide(extent: Any) -> Any:
 
 
 def _stores(body: tirx.Stmt) -> list[tirx.BufferStore]:
-    """Return the stores that `body` consists of, with names replaced by what they stand for."""
+    """Return the stores that `body` consists of, with names replaced by what they stand for.
+
+    None of them if they cannot be done at once, since one reads what another has stored.
+    """
     bound: dict[tirx.Var, Any] = {}
     stores: list[tirx.BufferStore] = []
     for statement in body.seq if isinstance(body, tirx.SeqStmt) else [body]:
         if isinstance(statement, tirx.Bind) and not stores:
             bound[statement.var] = substitute(statement.value, bound)
         elif isinstance(statement, tirx.BufferStore):
+            if operations.reads_any(statement.value, [store.buffer for store in stores]):
+                return []
             value = substitute(statement.value, bound)
             stores.append(tirx.BufferStore(statement.buffer, value, statement.indices))
         else:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""Default schedules and bounds: what is computed is right, and nothing is read outside a tensor."""
+"""Default schedules and bounds: results are right, and nothing outside a tensor is accessed."""
 
 from __future__ import annotations
 
@@ -911,3 +911,121 @@ def test_loops_without_blocks_are_clamped():
     x = _input((8,))
     function = _build_8(["Y[i] = X[i]"])
     np.testing.assert_array_equal(function(x), x[[0, 1, 2, 3, 4, 5, 6, 7, 7, 7]])
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("static", [True, False])
+def test_nothing_is_written_to_an_index_that_does_not_exist(static, dtype):
+    far = 10**9 if dtype == "int32" else 10**15
+    elements = tftvm.op(
+        lambda a, i, u: topi.scatter_elements(a, i, u, axis=0),
+        shapes=None if static else ["n", "k", "k"],
+    )
+    x, update = _input((4,)), np.float32([5, 6, 7, 8])
+    result = elements(x, np.array([far, 1, -far, -1], dtype), update)
+    np.testing.assert_array_equal(result, [x[0], 6, x[2], 8])
+    result = elements(x, np.array([4, -5, 0, 3], dtype), update)
+    np.testing.assert_array_equal(result, [7, x[1], x[2], 8])
+
+
+def test_no_rows_are_written_to_an_index_that_does_not_exist():
+    x, update = _input((4, 3)), _input((2, 3), seed=1)
+    add = tftvm.op(lambda a, i, u: topi.scatter_nd(a, i, u, "add"))
+    expected = x.copy()
+    expected[1] += update[1]
+    for far in (10**9, -(10**9), 4, -5):
+        np.testing.assert_array_equal(add(x, np.int32([[far, 1]]), update), expected)
+
+
+def test_write_of_sizes_that_do_not_fit():
+    @T.prim_func(s_tir=True)
+    def function(a: T.handle, b: T.handle, c: T.handle):
+        n = T.int32()
+        m = T.int32()
+        x = T.match_buffer(a, (n,), "float32")
+        like = T.match_buffer(b, (m,), "float32")
+        y = T.match_buffer(c, (m,), "float32")
+        for i in range(n):
+            with T.sblock("y"):
+                vi = T.axis.spatial(n, i)
+                y[vi] = x[vi] + like[0]
+
+    function = tftvm.build(function, name="function")["function"]
+    np.testing.assert_array_equal(function(np.ones(3), np.zeros(3)), np.ones(3))
+    with pytest.raises(InvalidArgumentError, match="it writes y.*, which is outside y"):
+        function(_input((4,)), _input((3,)))
+
+
+_LONG = 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    "index", [lambda i, n, q: i + n + q, lambda i, n, q: i + (n + q) // 2], ids=["sum", "half"]
+)
+def test_sums_of_sizes_that_32_bits_do_not_hold(index):
+    @tftvm.op(shapes=["m", "n p", "q p"])
+    def function(x, a, b):
+        return te.compute((3,), lambda i: x[index(i, a.shape[0], b.shape[0])])
+
+    x = _input((8,))
+    result = function(x, np.zeros((2, 0), np.float32), np.zeros((3, 0), np.float32))
+    np.testing.assert_array_equal(result, x[index(np.arange(3), 2, 3)])
+    with pytest.raises(InvalidArgumentError, match="is outside x"):
+        function(x, *[np.zeros((_LONG, 0), np.float32)] * 2)
+
+
+def test_products_of_sizes_that_32_bits_do_not_hold():
+    @tftvm.op(shapes=["m", "n p"])
+    def even(x, like):
+        k = te.reduce_axis((0, like.shape[0]), name="k")
+        return te.compute((1,), lambda i: te.max(x[2 * k], axis=k))
+
+    np.testing.assert_array_equal(even(tf.range(8.0), tf.zeros([3, 0])), [4])
+    with pytest.raises(InvalidArgumentError, match="is outside x"):
+        even(tf.ones([4]), tf.zeros([2**30 + 2, 0]))
+
+
+def test_axis_that_32_bits_do_not_hold():
+    @tftvm.op(shapes=["n p", "q p"])
+    def count(a, b):
+        k = te.reduce_axis((0, a.shape[0] + b.shape[0]), name="k")
+        return te.compute((1,), lambda i: te.sum(tirx.const(1, "int32"), axis=k))
+
+    np.testing.assert_array_equal(count(tf.zeros([2, 0]), tf.zeros([3, 0])), [5])
+    with pytest.raises(InvalidArgumentError, match="its axis v_k has n . q elements, and at most"):
+        count(tf.zeros([_LONG, 0]), tf.zeros([_LONG, 0]))
+
+
+def _outer(x, y):
+    """Both axes of a table are reduced, so that it is kept in memory."""
+    n, m = x.shape[0], y.shape[0]
+    table = te.compute((n, m), lambda i, j: te.exp(x[i] - y[j]).astype("int8"), name="table")
+    rows, columns = te.reduce_axis((0, m), name="k"), te.reduce_axis((0, n), name="k")
+    return (
+        te.compute((n,), lambda i: te.max(table[i, rows], axis=rows), name="of_rows"),
+        te.compute((m,), lambda j: te.max(table[columns, j], axis=columns), name="of_columns"),
+    )
+
+
+def test_intermediate_tensor_that_is_too_large():
+    function = tftvm.op(_outer, shapes=["n", "m"])
+    for result in function(tf.zeros([70]), tf.zeros([62])):
+        np.testing.assert_array_equal(result, np.ones(result.shape))
+    message = "its intermediate tensor table has the shape .*, and at most 2147483647 elements"
+    with pytest.raises(InvalidArgumentError, match=message):
+        function(tf.zeros([70000]), tf.zeros([62000]))
+    with pytest.raises(ValueError, match=message):
+        tftvm.op(_outer)(tf.zeros([70000]), tf.zeros([62000]))
+
+
+def test_panels_that_are_too_large():
+    @tftvm.op(shapes=["n", "m", "k"])
+    def function(x, y, z):
+        k = te.reduce_axis((0, z.shape[0]), name="k")
+        return te.compute(
+            (x.shape[0], y.shape[0]), lambda i, j: te.sum((x[i] + z[k]) * (y[j] - z[k]), axis=k)
+        )
+
+    # The panels have 70,000 x 62,000 elements, in 32 bits 45 million.
+    with pytest.raises(InvalidArgumentError, match="intermediate tensor .*_right has the shape"):
+        function(tf.zeros([1]), tf.zeros([70000]), tf.zeros([62000]))

@@ -37,7 +37,7 @@ from tvm import tirx
 
 from tensorflow_tvm import compiler, prim_functions, schedules, targets
 from tensorflow_tvm.module import Module
-from tensorflow_tvm.schedules.bounds import CheckedFunction, check_reads
+from tensorflow_tvm.schedules.bounds import CheckedFunction, check_bounds
 from tensorflow_tvm.signature import Signature
 from tensorflow_tvm.tune import TuningResult, duration
 from tensorflow_tvm.tuning import database, search
@@ -157,7 +157,7 @@ class _Task:
         with compiler.explain_failure(self._where):
             self._signature: Signature = prim_functions.signature_of(function)
             self._refuse(function)
-            self._checked: CheckedFunction = check_reads(function)
+            self._checked: CheckedFunction = check_bounds(function)
             self._default = schedules.by_rules(self._checked.function, target, libm)
         self._plain = schedules.for_search(self._checked.function, libm)
         self._target = target

@@ -1,0 +1,141 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Sizes that 32 bits do not hold, in which TVM's code counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import ir, s_tir, tirx
+from tvm_ffi.structural import structural_walk
+
+_MOST = 2**31 - 1
+_ARITHMETIC = (
+    *(tirx.Add, tirx.Sub, tirx.Mul, tirx.FloorDiv, tirx.FloorMod, tirx.Div, tirx.Mod),
+    *(tirx.Min, tirx.Max),
+)
+_LOGIC = (
+    *(tirx.And, tirx.Or, tirx.EQ, tirx.NE, tirx.LT, tirx.LE, tirx.GT, tirx.GE),
+    *_ARITHMETIC,
+)
+
+
+def wide(expression: Any) -> Any:
+    """Return an expression of integers, or a comparison of those, computed in 64 bits."""
+    if isinstance(expression, _LOGIC) and _is_signed(expression.a):
+        return type(expression)(wide(expression.a), wide(expression.b))
+    if isinstance(expression, tirx.Not):
+        return tirx.Not(wide(expression.a))
+    dtype = str(expression.ty)
+    if dtype in ("bool", "int64"):
+        return expression
+    if isinstance(expression, tirx.IntImm):
+        return tirx.IntImm("int64", expression.value)
+    return expression.astype("int64")
+
+
+def _is_signed(expression: Any) -> bool:
+    return str(expression.ty) in ("int8", "int16", "int32", "int64", "bool")
+
+
+def has_arithmetic(expression: Any) -> bool:
+    """Whether `expression` may be larger than each of its parts."""
+    found: list[bool] = []
+
+    def see(node: Any) -> None:
+        found.append(isinstance(node, (tirx.Add, tirx.Sub, tirx.Mul)))
+
+    structural_walk(expression, [(ir.Expr, see)])
+    return any(found)
+
+
+def of_axis(axis: tirx.IterVar) -> list[tuple[Any, str]]:
+    """Return what must be true of an axis that a reduction runs over, and what to say if not."""
+    extent = axis.dom.extent
+    if axis.iter_type != tirx.IterVar.CommReduce or not has_arithmetic(extent):
+        return []
+    message = f"its axis {axis.var.name} has {extent} elements, and at most {_MOST} are possible"
+    return [(wide(extent) <= tirx.IntImm("int64", _MOST), message)]
+
+
+def of_allocations(function: tirx.PrimFunc) -> list[tuple[Any, str]]:
+    """Return what must be true of the tensors that `function` allocates, as `bounds.require` takes.
+
+    TVM may allocate before it checks; nothing is read or written before.
+
+    Raises
+    ------
+    ValueError
+        If one is always too large.
+    """
+    known = _symbols(function)
+    conditions: list[tuple[Any, str]] = []
+
+    def see(buffer: tirx.Var) -> None:
+        if all(str(size.ty) == "int64" for size in buffer.shape):
+            return
+        count: Any = tirx.IntImm("int64", 1)
+        for size in buffer.shape:
+            count = count * wide(size)
+        shape = ", ".join(map(str, buffer.shape))
+        message = (
+            f"its intermediate tensor {buffer.name} has the shape [{shape}], and at most {_MOST} "
+            "elements are possible"
+        )
+        if isinstance(count, tirx.IntImm):
+            if count.value > _MOST:
+                raise ValueError(message)
+            return
+        symbols: list[tirx.Var] = []
+        structural_walk(count, [(tirx.Var, symbols.append)])
+        if not all(any(symbol.same_as(other) for other in known) for symbol in symbols):
+            return  # a part of what something else has been allocated for
+        if all(message != known for _, known in conditions):
+            conditions.append((_fits(buffer), message))
+
+    def see_block(block: s_tir.SBlock) -> None:
+        for buffer in block.alloc_buffers:
+            see(buffer)
+
+    structural_walk(
+        function.body,
+        [
+            (tirx.AllocBuffer, lambda allocation: see(allocation.buffer)),
+            (s_tir.SBlock, see_block),
+        ],
+    )
+    return conditions
+
+
+def _fits(buffer: tirx.Var) -> Any:
+    """Whether the product of a tensor's sizes is not too large, nor any on the way to it."""
+    most = tirx.IntImm("int64", _MOST)
+    count: Any = tirx.IntImm("int64", 1)
+    conditions = []
+    for size in buffer.shape:
+        count = count * wide(size)
+        if not isinstance(count, tirx.IntImm):
+            conditions.append(count <= most)
+    return tirx.all(*conditions)
+
+
+def _symbols(function: tirx.PrimFunc) -> list[tirx.Var]:
+    """Return the variables that have a value when `function` is called."""
+    found = list(function.params)
+    for parameter in function.params:
+        if isinstance(parameter.ty, tirx.BufferType):
+            for size in parameter.shape:
+                structural_walk(size, [(tirx.Var, found.append)])
+    return found
