@@ -80,7 +80,9 @@ def test_python_code_runs_and_prints_what_it_says(page, tmp_path):
         position = output.index(text, position) + len(text)
 
 
-@pytest.mark.parametrize("module", ["module", "library", "sysconfig"])
+@pytest.mark.parametrize(
+    "module", ["module", "library", "sysconfig", "function", "op", "layers", "layer_weight"]
+)
 def test_examples_in_docstrings(module, addone_path):
     output = check_python(
         """
