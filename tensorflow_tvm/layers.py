@@ -175,7 +175,7 @@ class TVMLayer(keras.layers.Layer):
         function, sizes, attrs = self.function, dict(self._sizes), dict(self._attrs)
         shapes = self._shapes or [None] * len(self._described)
         if isinstance(function, Op):
-            if self._called_with is None:
+            if self._called_with is None or self._shapes is None:
                 raise ValueError(
                     f"Layer '{self.name}' calls {function!r}, which is compiled when it is called, "
                     "and has not been. Call the layer first, or give it a function of "

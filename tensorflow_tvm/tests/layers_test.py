@@ -466,6 +466,7 @@ def test_a_saved_model_loads_in_another_process_without_the_library(tmp_path):
 def test_an_op_is_stored_as_what_has_been_compiled():
     op = tftvm.op(_scale, gradient=_scale_grad)  # for each shape
     layer = TVMLayer(op, [Weight("w", last_of, "ones")])
+    assert layer.compute_output_shape((None, 3)) == (None, 3)
     with pytest.raises(ValueError, match="has not been. Call the layer first, or give it a func"):
         layer.get_config()
     layer(tf.ones([2, 3]))
