@@ -31,6 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tvm
 import tvm_ffi
 from tvm import tirx
@@ -226,7 +227,8 @@ def _explain(error: Exception) -> str:
 
 def _source_line(error: Exception) -> str:
     """Return where in the user's program an error came from, if that can be told."""
-    packages = [Path(file).parent for file in (__file__, tvm.__file__, tvm_ffi.__file__)]
+    modules = (tf, tvm, tvm_ffi)
+    packages = [Path(file).parent for file in (__file__, *(module.__file__ for module in modules))]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if not path.is_file() or path == Path(contextlib.__file__):

@@ -74,12 +74,15 @@ def with_gradients(
         if value is None:
             continue
         link = value if isinstance(value, Gradient) else Gradient(value)
-        what = f"Cannot derive the gradient of '{key}'" if link.function == _AUTO else key
+        verb = "derive" if link.function == _AUTO else "build"
+        what = f"Cannot {verb} the gradient of TVM function '{key}'"
         if link.function == _AUTO or callable(link.function):
             tensors = _te_tensors(sources[key], what)
-            added, link = (
-                _derive(tensors, link) if link.function == _AUTO else _write(tensors, link)
-            )
+            make = _derive if link.function == _AUTO else _write
+            try:
+                added, link = make(tensors, link)
+            except ValueError as error:
+                raise ValueError(f"{what}: {error}") from None
             new = f"{key}_grad"
             if new in functions:
                 raise ValueError(f"{what}: there is a function '{new}' already; call it otherwise.")

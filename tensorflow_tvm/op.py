@@ -109,7 +109,10 @@ def op(
 
 
 class Op:
-    """A Python function on TE tensors, as a TensorFlow op. `op` makes one."""
+    """A Python function on TE tensors, as a TensorFlow op. `op` makes one.
+
+    Called on TE tensors, within another, it is that Python function.
+    """
 
     def __init__(
         self,
@@ -148,6 +151,11 @@ class Op:
             for parameter in self._parameters.parameters.values()
             if _is_tensor(parameter)
         ]
+        if self._tensors[:1] == ["self"]:
+            raise TypeError(
+                f"{self._context} is a method of a class, whose 'self' is no tensor. Make the op "
+                "of a function, or of an object's method: tftvm.op(instance.method)."
+            )
         self._variadic = any(
             parameter.kind is inspect.Parameter.VAR_POSITIONAL
             for parameter in self._parameters.parameters.values()
@@ -253,6 +261,8 @@ class Op:
     def _call_with_care(
         self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]
     ) -> Any:
+        if any(type(value).__module__.startswith("tvm.te") for value in inputs):
+            return self._function(*inputs, **attrs)  # within another op
         is_plain = not attrs and _executing_eagerly() and len(inputs) == len(self._tensors)
         values, attrs = self._bind(inputs, attrs)
         tensors = []

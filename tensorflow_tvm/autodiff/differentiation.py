@@ -22,11 +22,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tvm import te, tirx
+from tvm.ir import prim
 
 from tensorflow_tvm.autodiff import nodes
 from tensorflow_tvm.autodiff.errors import NotDifferentiable
 from tensorflow_tvm.autodiff.gather import Gathered, gather
 from tensorflow_tvm.autodiff.stages import derive
+
+_NARROW = 8  # elements of a last axis that fill no vector
 
 Contribution = Callable[[Sequence[Any]], Gathered]
 
@@ -220,7 +223,12 @@ def accumulate(tensor: te.Tensor, contributions: Sequence[Contribution]) -> te.T
     for i, contribution in enumerate(contributions):
         found = contribution(_targets(tensor))
         if found.free:
-            total = _stage(tensor, contribution, name if len(contributions) == 1 else f"{name}_{i}")
+            stage_name = name if len(contributions) == 1 else f"{name}_{i}"
+            order = _order(tensor, found.value)
+            if order is not None:
+                parts.append(_transposed(tensor, contribution, order, f"{stage_name}_transposed"))
+                continue
+            total = _stage(tensor.shape, contribution, stage_name)
             if len(contributions) == 1 and str(total.dtype) == dtype:
                 return total
             contribution = _element_of(total)
@@ -236,8 +244,34 @@ def accumulate(tensor: te.Tensor, contributions: Sequence[Contribution]) -> te.T
     return te.compute(tensor.shape, element, name=name)
 
 
-def _stage(tensor: te.Tensor, contribution: Contribution, name: str) -> te.Tensor:
-    return te.compute(tensor.shape, lambda *at: contribution(at).total(), name=name)
+def _order(tensor: te.Tensor, value: Any) -> list[int] | None:
+    """Return an order of axes in which a sum of products is faster, None if it is fine as it is.
+
+    Schedules make vectors of the last axis, and that of a convolution's filter may be 3 long.
+    """
+    if not isinstance(value, prim.Mul) or not tensor.shape:
+        return None
+    sizes = [nodes.size_of(extent) for extent in tensor.shape]
+    if sizes[-1] is None or sizes[-1] >= _NARROW or None in sizes or max(sizes) < 2 * _NARROW:
+        return None
+    longest = max(range(len(sizes)), key=lambda i: sizes[i])
+    return [*(i for i in range(len(sizes)) if i != longest), longest]
+
+
+def _transposed(
+    tensor: te.Tensor, contribution: Contribution, order: list[int], name: str
+) -> Contribution:
+    """Return a contribution that is computed with the axes in another order."""
+
+    def original(at: Sequence[Any]) -> Gathered:
+        return contribution([at[order.index(i)] for i in range(len(order))])
+
+    total = _stage([tensor.shape[i] for i in order], original, name)
+    return lambda at: Gathered(total(*(at[i] for i in order)), [])
+
+
+def _stage(shape: Sequence[Any], contribution: Contribution, name: str) -> te.Tensor:
+    return te.compute(shape, lambda *at: contribution(at).total(), name=name)
 
 
 def _element_of(tensor: te.Tensor) -> Contribution:

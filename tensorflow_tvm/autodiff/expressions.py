@@ -140,7 +140,7 @@ class _Walk:
         tensor, *indices = node.args
         for term in self.terms:
             if (
-                term.tensor.same_as(tensor)
+                nodes.is_same_tensor(term.tensor, tensor)
                 and all(map(nodes.is_same, term.indices, indices))
                 and len(term.guards) == len(guards)
                 and all(map(nodes.is_same, term.guards, guards))

@@ -24,6 +24,7 @@ from tvm import te, tirx
 from tvm.ir import prim
 
 from tensorflow_tvm.autodiff import nodes
+from tensorflow_tvm.autodiff.errors import NotDifferentiable
 from tensorflow_tvm.autodiff.expressions import Term
 from tensorflow_tvm.autodiff.indices import Inverse, Unknown, invert
 
@@ -75,7 +76,10 @@ def gather(term: Term, axes: Sequence[Unknown], targets: Sequence[Any]) -> Gathe
     elements = [
         Unknown(target, extent) for target, extent in zip(targets, term.tensor.shape, strict=True)
     ]
-    inverse = invert(axes, term.indices, elements, dtype)
+    try:
+        inverse = invert(axes, term.indices, elements, dtype)
+    except NotDifferentiable as error:
+        raise NotDifferentiable(f"it reads {term.tensor.op.name} at {error}") from None
     ranges = inverse.ranges
     guards = list(inverse.guards)
     for guard in term.guards:

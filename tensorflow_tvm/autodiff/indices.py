@@ -219,7 +219,7 @@ class _Solver:
     def read(self, index: Any) -> Any:
         """Return an index in terms of our variables."""
         if nodes.loads(index):
-            raise NotDifferentiable("it reads at indices that come from data")
+            raise NotDifferentiable("indices that come from data")
         return self.ranges.simplify(nodes.retype(index, self.dtype, self._own))
 
     def result(self, axes: Sequence[Unknown]) -> Inverse:
@@ -301,7 +301,7 @@ class _Solver:
             return [(a, b), *more]
         parts = sym.detect_linear_equation(a, [u.var for u in unknowns])
         if not parts:
-            raise NotDifferentiable(f"it reads at {a}, which is not linear in its axes")
+            raise NotDifferentiable(f"{a}, which is not linear in its axes")
         *factors, offset = map(self.ranges.simplify, parts)
         self._linear(list(zip(unknowns, factors, strict=True)), b - offset)
         return []
@@ -310,7 +310,7 @@ class _Solver:
         """Return the largest value of what is at least 0."""
         parts = sym.detect_linear_equation(expression, [u.var for u in unknowns])
         if not parts or not self.ranges.proves(expression >= 0):
-            raise NotDifferentiable(f"it reads at a remainder of {expression}")
+            raise NotDifferentiable(f"a remainder of {expression}")
         *factors, most = parts
         for unknown, factor in zip(unknowns, factors, strict=True):
             if not self.ranges.proves(factor >= 0):
@@ -337,7 +337,7 @@ class _Solver:
 
         replaced = structural_mutate(expression, [(kind, see) for kind in _DIVISIONS])
         if not more:
-            raise NotDifferentiable(f"it reads at {expression}, which is not linear in its axes")
+            raise NotDifferentiable(f"{expression}, which is not linear in its axes")
         return self.ranges.simplify(replaced), more
 
     def _linear(self, parts: list[tuple[Unknown, Any]], total: Any) -> None:
@@ -348,8 +348,9 @@ class _Solver:
             if common > 1:
                 self.guards.append(tirx.EQ(tirx.floormod(total, common), 0))
                 total = self.ranges.simplify(tirx.floordiv(total, common))
-                parts = [(u, self.ranges.quotient(f, tirx.const(common, self.dtype)))
-                         for u, f in parts]
+                parts = [
+                    (u, self.ranges.quotient(f, tirx.const(common, self.dtype))) for u, f in parts
+                ]
         unknown, factor = min(parts, key=lambda part: self._cost(part, parts))
         others = [part for part in parts if part[0] is not unknown]
         radix = self._radix(parts)
@@ -373,7 +374,7 @@ class _Solver:
         number = nodes.number_of(factor)
         if number is None:
             if not self.ranges.proves(factor > 0):
-                raise NotDifferentiable(f"it reads every {factor}-th element")
+                raise NotDifferentiable(f"every {factor}-th element")
         elif number < 0:
             factor, total = tirx.const(-number, self.dtype), -total
         if number not in (1, -1):

@@ -66,8 +66,16 @@ def is_float(dtype: Any) -> bool:
 
 
 def is_same(a: Any, b: Any) -> bool:
-    """Whether two expressions are the same."""
-    return bool(structural_equal(a, b))
+    """Whether two expressions are the same, as far as can be seen."""
+    try:
+        return bool(structural_equal(a, b))
+    except TypeError:  # TVM does not compare tensors
+        return False
+
+
+def is_same_tensor(a: te.Tensor, b: te.Tensor) -> bool:
+    """Whether two tensors are the same output of the same operation."""
+    return a.op.same_as(b.op) and int(a.value_index) == int(b.value_index)
 
 
 def number_of(expression: Any) -> int | float | None:

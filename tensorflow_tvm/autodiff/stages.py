@@ -28,6 +28,7 @@ from tensorflow_tvm.autodiff.expressions import Term, terms_of
 from tensorflow_tvm.autodiff.indices import Unknown
 from tensorflow_tvm.autodiff.nodes import const, mul, select, zero
 
+
 def derive(
     tensor: te.Tensor, gradient: te.Tensor, is_active: Callable[[te.Tensor], bool]
 ) -> tuple[list[Unknown], list[Term]]:
@@ -62,19 +63,20 @@ def derive(
         if is_function or isinstance(body, prim.Div):
             value = nodes.load(tensor, indices)
         return axes, terms_of(body, upstream, [], is_active, value)
-    guards = [] if nodes.number_of(body.condition) == 1 else [body.condition]
-    if nodes.loads(body.condition) or body.init:
-        raise NotDifferentiable("it is a reduction with an initial value or a condition on data")
+    if nodes.number_of(body.condition) != 1:
+        raise NotDifferentiable("its reduction has a condition (where=), which TVM ignores")
     every = [*axes, *(Unknown(axis.var, axis.dom.extent) for axis in body.axis)]
     source = body.source[body.value_index]
     kind = _kind_of(body)
+    if any(nodes.loads(value) for value in body.init) or (body.init and kind is prim.Mul):
+        raise NotDifferentiable("its reduction has an initial value")
     if kind in (prim.Max, prim.Min):
         source, upstream = _extreme(tensor, body, upstream, source)
     elif kind is prim.Mul:
         upstream = _product(tensor, body, upstream, source)
     elif kind is not prim.Add:
         raise NotDifferentiable("its reduction is none of sum, max, min and product")
-    return every, terms_of(source, upstream, guards, is_active)
+    return every, terms_of(source, upstream, [], is_active)
 
 
 def _kind_of(body: tirx.Reduce) -> type | None:
@@ -95,20 +97,13 @@ def _kind_of(body: tirx.Reduce) -> type | None:
 def _again(
     tensor: te.Tensor, body: tirx.Reduce, name: str, reduce: Callable, source: Callable
 ) -> te.Tensor:
-    """Return a reduction over the same axes as a tensor's own, of ``source(indices, axes)``.
-
-    Where there is a condition, what does not meet it has to be neutral.
-    """
+    """Return a reduction over the same axes as a tensor's own, of ``source(indices, axes)``."""
     axes = [te.reduce_axis((0, axis.dom.extent), axis.var.name) for axis in body.axis]
 
     def element(*indices: Any) -> Any:
         ours = dict(zip((axis.var for axis in tensor.op.axis), indices, strict=True))
         ours.update(zip((axis.var for axis in body.axis), (a.var for a in axes), strict=True))
-        value = source(indices, ours)
-        if nodes.number_of(body.condition) != 1:
-            neutral = const(1, value) if reduce is _multiply else zero(value)
-            value = tirx.if_then_else(_with(body.condition, ours), value, neutral)
-        return reduce(value, axis=axes)
+        return reduce(source(indices, ours), axis=axes)
 
     return te.compute(tensor.shape, element, name=name)
 
@@ -122,9 +117,7 @@ def _multiply(value: Any, axis: Sequence[Any]) -> Any:
     return reducer(value, axis=list(axis))
 
 
-def _extreme(
-    tensor: te.Tensor, body: tirx.Reduce, upstream: Any, source: Any
-) -> tuple[Any, Any]:
+def _extreme(tensor: te.Tensor, body: tirx.Reduce, upstream: Any, source: Any) -> tuple[Any, Any]:
     """Return the source of a maximum, and its gradient: those that are largest share it."""
     name = tensor.op.name
     indices = [axis.var for axis in tensor.op.axis]
@@ -135,7 +128,11 @@ def _extreme(
     # In float32, as halves count to 2048 only.
     wide = tirx.const(1, "float64" if str(source.ty) == "float64" else "float32")
     count = _again(
-        tensor, body, f"{name}_ties", te.sum, lambda at, ours: select(equal(at, ours), wide, zero(wide))
+        tensor,
+        body,
+        f"{name}_ties",
+        te.sum,
+        lambda at, ours: select(equal(at, ours), wide, zero(wide)),
     )
     gradient = upstream.args[0]
     share = te.compute(

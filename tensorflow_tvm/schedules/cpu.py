@@ -47,13 +47,13 @@ def schedule(
         return function
     for stage in program.stages:
         notes[name_of(stage)] = []
-    groups = fuse(program, notes)
+    rules = _Rules(program, target, notes)
+    groups = fuse(program, notes, lambda stage: rules.product(stage) is not None)
     for group in groups:
         for stage in group.stages if isinstance(group, Group) and not libm else ():
             stage.values = [vector_math.rewrite(value) for value in stage.values]
             if stage.finish is not None:
                 stage.finish = [vector_math.rewrite(value) for value in stage.finish]
-    rules = _Rules(program, target, notes)
     statements = [rules.emit(group) for group in groups]
     body = loops.sequence(*map(tirx.AllocBuffer, _kept(groups, program)), *statements)
     return function.with_body(body).with_attr("tirx.is_scheduled", True)
@@ -101,7 +101,7 @@ class _Rules:
                 "it reads",
             )
             return elementwise.share(stage, lanes)
-        product = contraction.match(stage) if lanes > 1 else None
+        product = self.product(stage)
         if product is not None:
             self._note(stage, contraction.describe(product, lanes))
             return contraction.emit(product, lanes)
@@ -120,6 +120,10 @@ class _Rules:
             rows.share(Group([first], 1), self._lanes),
             reduction.emit(last, {}, lanes),
         )
+
+    def product(self, stage: Stage) -> contraction.Contraction | None:
+        """Return a stage as a product of matrices, None if it is none."""
+        return contraction.match(stage) if self._lanes(stage) > 1 else None
 
     def _reduction(self, stage: Stage, lanes: int) -> tirx.Stmt:
         depth = len(stage.axes)

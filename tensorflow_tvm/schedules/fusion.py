@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from tvm import tirx
@@ -59,7 +60,9 @@ class Group:
     local: list[tirx.Var] = dataclasses.field(default_factory=list)
 
 
-def fuse(program: Program, notes: dict[str, list[str]]) -> list[Group | tirx.Stmt]:
+def fuse(
+    program: Program, notes: dict[str, list[str]], is_alone: Callable[[Stage], bool]
+) -> list[Group | tirx.Stmt]:
     """Return the stages of `program` in groups, fewer than there were.
 
     Parameters
@@ -68,11 +71,13 @@ def fuse(program: Program, notes: dict[str, list[str]]) -> list[Group | tirx.Stm
         A function's stages.
     notes
         What was done with each stage is added here, by its name.
+    is_alone
+        Whether a stage has a rule of its own that makes more of it than rows with others would.
     """
     stages = program.stages
     _inline(program, stages, notes)
     _finish(program, stages, notes)
-    return _group(program, stages, notes)
+    return _group(program, stages, notes, is_alone)
 
 
 def _readers(stages: list[Stage | tirx.Stmt], buffers: list[tirx.Var]) -> list[Any]:
@@ -200,16 +205,21 @@ def _are_same(axes: list[Axis], others: list[Axis]) -> bool:
 
 
 def _group(
-    program: Program, stages: list[Stage | tirx.Stmt], notes: dict[str, list[str]]
+    program: Program,
+    stages: list[Stage | tirx.Stmt],
+    notes: dict[str, list[str]],
+    is_alone: Callable[[Stage], bool],
 ) -> list[Group | tirx.Stmt]:
     """Put stages together that go over the same rows, one after the other."""
     groups: list[Group | tirx.Stmt] = []
+    alone = False
     for stage in stages:
         if not isinstance(stage, Stage):
             groups.append(stage)
             continue
         last = groups[-1] if groups else None
-        if isinstance(last, Group):
+        before, alone = alone, is_alone(stage)
+        if isinstance(last, Group) and not before and not alone:
             depth = _common_depth(last, stage)
             if depth and _is_worth_it(last, stage, depth):
                 last.stages.append(stage)

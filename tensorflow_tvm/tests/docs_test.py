@@ -81,7 +81,20 @@ def test_python_code_runs_and_prints_what_it_says(page, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["module", "library", "sysconfig", "function", "op", "layers", "layer_weight"]
+    "module",
+    [
+        "build",
+        "explain",
+        "function",
+        "gradients",
+        "layer_weight",
+        "layers",
+        "library",
+        "module",
+        "op",
+        "signature",
+        "sysconfig",
+    ],
 )
 def test_examples_in_docstrings(module, addone_path):
     output = check_python(

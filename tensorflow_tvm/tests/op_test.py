@@ -679,6 +679,20 @@ def test_name_of_the_node():
     assert "double" in names
 
 
+def test_an_op_of_te_tensors_is_its_function():
+    double = tftvm.op(_double)
+    assert tftvm.op(lambda x: double(double(x)))([1.0]).numpy() == [4]
+
+
+def test_a_method_of_a_class():
+    with pytest.raises(TypeError, match="'method' is a method of a class, whose 'self' is no ten"):
+
+        class Scale:
+            @tftvm.op
+            def method(self, x):
+                return x
+
+
 def test_an_op_that_calls_another():
     inner = tftvm.op(_double)
 

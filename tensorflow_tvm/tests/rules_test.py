@@ -225,6 +225,13 @@ def test_softmax_keeps_a_row_at_a_time():
     assert all("a row at a time" in rule for rule in rules.values())
 
 
+def test_products_of_the_same_rows_are_computed_one_by_one():
+    x, y, z = (_placeholder(256, 256, name=name) for name in "xyz")
+    rules = _rules(x, y, z, topi.nn.matmul(x, y), topi.nn.matmul(x, z))
+    assert len(rules) == 2
+    assert all("a product of matrices" in rule for rule in rules.values())
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_softmax_along_every_axis(axis):
     _check(

@@ -120,12 +120,10 @@ class DSOOp : public tensorflow::OpKernel {
         like_input_.push_back(InputLike(output, *callee_.signature));
       }
     }
+    // The first one is the function's; the others are those of its gradients.
     if (library_count > 0) library_index_ = inputs;
     if (shape_count > 0) shapes_index_ = inputs + library_count;
 
-    OP_REQUIRES(ctx, library_count <= 1,
-                absl::InvalidArgumentError(
-                    absl::StrCat(Name(), ": expected at most one library, given ", library_count)));
     static_shapes_.resize(callee_.output_shapes.size());
     for (size_t i = 0; i < static_shapes_.size(); ++i) {
       OP_REQUIRES_OK(ctx, MakeShape(callee_.output_shapes[i], i, &static_shapes_[i]));

@@ -174,7 +174,7 @@ otherwise.
 
 inputs: What the function reads.
 library: The library's bytes, or nothing. They are read only where no library with that digest is
-  loaded in the process.
+  loaded in the process. Further ones are those of the function's gradients, and are not read.
 output_shapes: The shape of each output, or nothing.
 outputs: What the function writes.
 callee: What to call, as a JSON object. "digest": the library's identity, "sha256:" and the digest of
@@ -183,9 +183,10 @@ callee: What to call, as a JSON object. "digest": the library's identity, "sha25
   bytes, and an input that lies elsewhere is copied. "output_shapes": the shape of each output, if it
   is known. "signature": what the function takes and gives, which every call is checked against.
   "arg_spec": the order of its arguments, a list of "args" (all inputs), "rets" (all outputs; without
-  it the function returns them) and "attrs.<name>". "attrs": values of attrs by name. "owned_tensors": whether
-  the function is passed tensors that it may keep, rather than views. Where nothing
-  says what shape an output has, it has the first input's.
+  it the function returns them) and "attrs.<name>". "attrs": values of attrs by name.
+  "owned_tensors": whether the function is passed tensors that it may keep, rather than views.
+  "gradient": what to call for its gradient. Where nothing says what shape an output has, it has the
+  first input's.
 )doc";
 
 }  // namespace
