@@ -155,7 +155,7 @@ class TVMLayer(keras.layers.Layer):
         shapes = self._flat(input_shape)
         dtypes = [self._input_dtype(i) for i in range(len(shapes))]
         tensors = [keras.KerasTensor(s, dtype=d) for s, d in zip(shapes, dtypes, strict=True)]
-        inputs: Any = tensors
+        inputs: Any = tensors if _is_list(input_shape) else tensors[0]
         if isinstance(input_shape, Mapping):
             inputs = dict(zip(self._input_names(), tensors, strict=True))
         outputs = self.compute_output_spec(inputs)
