@@ -83,7 +83,7 @@ class Weight:
         """
         said = self.shape
         if callable(said):
-            if ">" in keras.saving.get_registered_name(said):
+            if keras.saving.get_registered_object(keras.saving.get_registered_name(said)) is said:
                 said = keras.saving.serialize_keras_object(said)
             elif shape is not None:
                 said = list(shape)

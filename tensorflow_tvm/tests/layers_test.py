@@ -283,8 +283,11 @@ def registered_last_of(shape):
 
 
 @pytest.mark.parametrize(
-    "shape", [None, "d", ["d"], ["2*d-d"], [3], last_of, registered_last_of], ids=str
+    "shape",
+    [None, "d", ["d"], ["2*d-d"], [3], last_of, registered_last_of, lambda shape: shape[1:]],
+    ids=str,
 )
+@pytest.mark.filterwarnings("error:.*lambda")
 def test_shapes_of_weights(shape):
     layer = TVMLayer(scale, [Weight("w", shape)])
     assert layer(tf.ones([2, 3])).shape == (2, 3)
