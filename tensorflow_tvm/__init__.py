@@ -14,6 +14,10 @@
 # ==============================================================================
 """Run functions compiled by Apache TVM, or any tvm-ffi library, as TensorFlow ops."""
 
+import importlib
+import sys
+from types import ModuleType
+
 from tensorflow_tvm import sysconfig, testing
 from tensorflow_tvm.build import build, export_library
 from tensorflow_tvm.explain import BlockSchedule, Explanation, explain
@@ -41,9 +45,22 @@ __all__ = [
     "build",
     "explain",
     "export_library",
+    "layers",
     "op",
     "stats",
     "sysconfig",
     "testing",
     "tune",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "layers":
+        return importlib.import_module("tensorflow_tvm.layers")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+# TensorFlow brings Keras, except for TF_USE_LEGACY_KERAS. Once it is there, models that have
+# layers of ours can be loaded.
+if "keras" in sys.modules:
+    from tensorflow_tvm import layers

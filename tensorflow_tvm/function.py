@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import json
 import operator
@@ -55,6 +54,8 @@ class Function:
         Whether it has side effects.
     libraries : list of Library
         What graphs that call it carry: its own library, and then those of its gradients.
+    told : dict
+        What it was made with, as `get_config` needs it: shapes and dtypes of outputs are parsed.
     """
 
     def __init__(
@@ -86,6 +87,16 @@ class Function:
                 f"{self._context}: output_shape gives {len(shapes)} outputs and output_dtype "
                 f"{len(dtypes)}; expected as many of each."
             )
+        self.told: dict[str, Any] = {
+            "output_shape": (shapes, several_shapes),
+            "output_dtype": (dtypes, several_dtypes),
+            "target_device": target_device,
+            "memory_align": memory_align,
+            "stateful": stateful,
+            "signature": signature,
+            "arg_spec": arg_spec,
+            "gradient": gradient,
+        }
         self._count = max(len(shapes or [0]), len(dtypes or [0]))
         said = library.metadata(name)
         convention = calling.resolve(said, signature, arg_spec, self._count, self._context)
@@ -311,9 +322,78 @@ class Function:
         )
 
     def _with_gradient(self, gradient: gradients.PythonGradient | None) -> Function:
-        result = copy.copy(self)
+        result = object.__new__(type(self))
+        result.__dict__.update(self.__dict__)
         result._gradient_in_python = gradient
         return result
+
+    def get_config(self) -> dict[str, Any]:
+        """Return all that the function is, its library included, as values that JSON can hold.
+
+        `from_config` makes the function of it again, in any process, without the library's file.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        ValueError
+            If a part of it is no such value: a tensor as output_shape, or a gradient in Python.
+
+        Examples
+        --------
+        >>> import json
+        >>> import tensorflow_tvm as tftvm
+        >>> text = json.dumps(tftvm.Module("addone.so")["addone"].get_config())
+        >>> tftvm.Function.from_config(json.loads(text))
+        <tensorflow_tvm.Function 'addone' of library 'addone.so'>
+        """
+        from tensorflow_tvm import serialization  # which imports this module
+
+        if self._gradient_in_python is not None:
+            raise ValueError(
+                f"{self._context} has a gradient in Python, which cannot be stored. Give a TVM "
+                "function instead: gradient= of Module.func, tftvm.build or tftvm.op."
+            )
+        return serialization.to_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Function:
+        """Make a function of what `get_config` returned.
+
+        **It loads a library, which is a program**: it runs with the rights of this process.
+
+        Parameters
+        ----------
+        config : dict
+
+        Returns
+        -------
+        Function
+
+        Raises
+        ------
+        ValueError
+            If it is nothing that `get_config` returns.
+        tf.errors.InvalidArgumentError
+            If its library cannot be loaded here.
+        """
+        from tensorflow_tvm import serialization
+
+        return serialization.from_config(config)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        try:
+            return Function.from_config, (self.get_config(),)
+        except ValueError as error:
+            raise TypeError(f"Cannot pickle: {error}") from None
+
+    def __copy__(self) -> Function:
+        return self  # nothing about it ever changes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        return self
 
     def __repr__(self) -> str:
         what = f"{self.name}{self.signature}" if self.signature else self.name

@@ -125,6 +125,15 @@ class Module:
     def __repr__(self) -> str:
         return f"<tensorflow_tvm.Module '{self.name}' functions={list(self.functions)}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Module, (self._library.content(), self.digest, self.name)
+
+    def __copy__(self) -> Module:
+        return self  # nothing about it ever changes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Module:
+        return self
+
     def func(
         self,
         name: str,

@@ -16,12 +16,13 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import inspect
 import logging
+import operator
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,6 +34,7 @@ from tensorflow_tvm.dimensions import UNKNOWN, parse_shape, symbols
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.library import Library
+from tensorflow_tvm.signature import ANY_DTYPE, Argument
 
 _executing_eagerly = tf.executing_eagerly
 _logger = logging.getLogger("tensorflow_tvm")
@@ -142,7 +144,7 @@ class Op:
         if gradient_from is not None:
             if gradient is not None:
                 raise ValueError(f"{self._context}: give gradient= or gradient_from=, not both.")
-            self._add_gradient = lambda compiled: compiled.with_gradient_from(gradient_from)
+            self._add_gradient = operator.methodcaller("with_gradient_from", gradient_from)
         self._parameters = self.__signature__ = inspect.signature(function)
         self._tensors = [
             parameter.name
@@ -159,6 +161,7 @@ class Op:
             for parameter in self._parameters.parameters.values()
         )
         self._shapes = None if shapes is None else self._parse_shapes(shapes)
+        self._shapes_text = shapes
         self._forget()
 
     def _forget(self) -> None:
@@ -184,11 +187,37 @@ class Op:
         """
         if not callable(function):
             raise TypeError(f"{self._context}: expected a gradient in Python, given {function!r}.")
-        result = copy.copy(self)
+        result = object.__new__(Op)
+        result.__dict__.update(self.__dict__)
         result._gradient = None
-        result._add_gradient = lambda compiled: compiled.with_gradient(function)
+        result._add_gradient = operator.methodcaller("with_gradient", function)
         result._forget()
         return result
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # A decorated function has the name of what it has become.
+        found: Any = sys.modules.get(self.__module__)
+        for part in getattr(self, "__qualname__", "").split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return self.__qualname__
+        return _restore, (
+            (
+                self._function,
+                self._shapes_text,
+                self._target,
+                self._stateful,
+                self._libm,
+                self._gradient,
+            ),
+            self._add_gradient,
+        )
+
+    def __copy__(self) -> Op:
+        return self  # what it has compiled is better shared
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Op:
+        return self
 
     def __repr__(self) -> str:
         return f"<tensorflow_tvm.Op '{self.__name__}{self._parameters}'>"
@@ -259,6 +288,50 @@ class Op:
             return tuple([(x.dtype, *x.shape) for x in inputs])
         except (AttributeError, TypeError, ValueError):
             return None  # not all are tensors
+
+    def function_for(self, *inputs: Any, **attrs: Any) -> Function:
+        """Return the compiled function for tensors of certain dtypes and shapes.
+
+        Parameters
+        ----------
+        *inputs : tf.Tensor or tf.TensorSpec
+            As the op is called with. Dimensions that a spec does not know can have any size.
+        **attrs
+            Values for its attrs, which are constants of the function.
+
+        Returns
+        -------
+        Function
+
+        Raises
+        ------
+        TypeError, ValueError
+            As calls do.
+
+        Examples
+        --------
+        >>> import tensorflow as tf
+        >>> import tensorflow_tvm as tftvm
+        >>> from tvm import te
+        >>> @tftvm.op
+        ... def double(x):
+        ...     return te.compute(x.shape, lambda i: x[i] * 2)
+        >>> double.function_for(tf.TensorSpec([None])).signature.outputs[0].dtype
+        'float32'
+        """
+        specs, attrs = self._bind(inputs, attrs)
+        return self._function_for(specs, attrs)
+
+    @property
+    def inputs(self) -> tuple[Argument, ...] | None:
+        """What is known of the tensors that it takes; None if it takes any number."""
+        if self._shapes is None and self._variadic:
+            return None
+        shapes = self._shapes or [None] * len(self._tensors)
+        return tuple(
+            Argument("input", self._tensor_name(i), ANY_DTYPE, shape)
+            for i, shape in enumerate(shapes)
+        )
 
     @property
     def target(self) -> Any:
@@ -494,6 +567,12 @@ class Op:
                         "whole dimension."
                     )
         return parsed
+
+
+def _restore(arguments: tuple[Any, ...], add_gradient: Any) -> Op:
+    result = Op(*arguments)
+    result._add_gradient = add_gradient
+    return result
 
 
 def _is_tensor(parameter: inspect.Parameter) -> bool:

@@ -87,6 +87,8 @@ def test_python_code_runs_and_prints_what_it_says(page, tmp_path):
         "explain",
         "function",
         "gradients",
+        "layer_weight",
+        "layers",
         "library",
         "module",
         "op",
