@@ -173,8 +173,22 @@ def split(tensors: Sequence[te.Tensor]) -> tuple[list[te.Tensor], list[te.Tensor
             if not _has(inputs, tensor):
                 inputs.append(tensor)
         else:
+            _check_reduction(tensor)
             stack.extend(reversed(list(tensor.op.input_tensors)))
     return inputs, outputs
+
+
+def _check_reduction(tensor: te.Tensor) -> None:
+    bodies = tensor.op.body if isinstance(tensor.op, te.ComputeOp) else ()
+    for body in bodies:
+        condition = getattr(body, "condition", None)
+        if isinstance(body, tirx.Reduce) and not (
+            isinstance(condition, tirx.IntImm) and condition.value
+        ):
+            raise ValueError(
+                f"the reduction '{tensor.op.name}' has where={condition}, which TVM leaves out "
+                "without a word. Choose inside the reduction: te.if_then_else(condition, value, 0)."
+            )
 
 
 def placeholders(

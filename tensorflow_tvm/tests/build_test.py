@@ -775,3 +775,11 @@ def test_failure_of_the_c_compiler(cache, monkeypatch):
     monkeypatch.setattr(subprocess, "run", fail)
     with pytest.raises(ValueError, match="the C compiler failed: no space left"):
         tftvm.build(_tensors())
+
+
+def test_conditions_that_tvm_leaves_out():
+    x = te.placeholder((8,), "float32", name="x")
+    k = te.reduce_axis((0, 8), name="k")
+    y = te.compute((1,), lambda i: te.sum(x[k], axis=k, where=k < 3), name="y")
+    with pytest.raises(ValueError, match="the reduction 'y' has where=k < 3, which TVM leaves out"):
+        tftvm.build([x, y], name="f")

@@ -48,6 +48,9 @@ void TestAllKeys() {
   CHECK_EQ(callee->library_name, "a \"b\".so");
   CHECK_EQ(callee->memory_align, 256);
   CHECK((callee->output_shapes == std::vector<std::vector<int64_t>>{{2, 3}, {}}));
+  // Read by whoever differentiates the graph.
+  CHECK_OK(Callee::Parse(
+      R"({"digest": "d", "function": "f", "gradient": {"callee": {"gradient": {}}}})"));
 }
 
 Callee ParseWith(const std::string& keys) {
@@ -59,11 +62,13 @@ Callee ParseWith(const std::string& keys) {
 
 void TestAttrs() {
   // Brackets in strings are not counted.
-  const Callee callee = ParseWith(
-      R"("attrs": {"s": "[[[[[[[[[[\"{{{{{{{{{{\\", "i": 3, "f": 2.0, "b": true, "l": [1, 2]})");
+  const std::string brackets(70, '[');
+  const Callee callee =
+      ParseWith(absl::StrCat(R"("attrs": {"s": ")", brackets, R"(\"{{{{{{{{{{\", "i": 3, )",
+                             R"("f": 2.0, "b": true, "l": [1, 2]})"));
   CHECK_EQ(callee.attrs.size(), 5u);
   for (const auto& [name, value] : callee.attrs) {
-    if (name == "s") CHECK_EQ(value.cast<std::string>(), "[[[[[[[[[[\"{{{{{{{{{{\\");
+    if (name == "s") CHECK_EQ(value.cast<std::string>(), brackets + "\"{{{{{{{{{{\\");
     if (name == "i") CHECK_EQ(value.cast<int64_t>(), 3);
     if (name == "f") CHECK_EQ(value.type_index(), kTVMFFIFloat);
     if (name == "b") CHECK_EQ(value.type_index(), kTVMFFIBool);
@@ -147,6 +152,8 @@ void TestSmallAlignmentIsRaised() {
 
 void TestErrors() {
   const std::string deep(100000, '[');
+  const std::string deep_attr = absl::StrCat(R"({"digest": "d", "function": "f", "attrs": {"k": )",
+                                             std::string(63, '['), std::string(63, ']'), "}}");
   struct {
     const char* json;
     const char* expected;
@@ -163,7 +170,8 @@ void TestErrors() {
       {R"({"digest": "d", "function": "f", "memory_align": -64})", "power of two"},
       {R"({"digest": "d", "function": "f", "memory_align": 4294967296})", "power of two"},
       {R"({"digest": "d", "function": "f", "attrs": [1]})", "cannot be read"},
-      {R"({"digest": "d", "function": "f", "attrs": {"k": [[[[[[[[1]]]]]]]]}})", "nested too"},
+      {deep_attr.c_str(), "nested too deeply"},
+      {R"({"digest": "d", "function": "f", "gradient": "g"})", "cannot be read"},
       {R"({"digest": "d", "function": "f", "arg_spec": "args"})", "cannot be read"},
       {R"({"digest": "d", "function": "f", "arg_spec": [1]})", "cannot be read"},
       {R"json({"digest": "d", "function": "f", "signature": "(x) -> ()"})json", "at character 3"},
