@@ -64,7 +64,7 @@ void TestAttrs() {
   // Brackets in strings are not counted.
   const std::string brackets(70, '[');
   const Callee callee =
-      ParseWith(absl::StrCat(R"("attrs": {"s": ")", brackets, R"(\"{{{{{{{{{{\", "i": 3, )",
+      ParseWith(absl::StrCat(R"("attrs": {"s": ")", brackets, R"(\"{{{{{{{{{{\\", "i": 3, )",
                              R"("f": 2.0, "b": true, "l": [1, 2]})"));
   CHECK_EQ(callee.attrs.size(), 5u);
   for (const auto& [name, value] : callee.attrs) {
