@@ -26,7 +26,7 @@ import tvm_ffi
 from tvm import s_tir, te, topi
 
 import tensorflow_tvm as tftvm
-from tensorflow_tvm.tests import fake_gpu
+from tensorflow_tvm.tests import fake_gpu, libraries
 
 tf1 = tf.compat.v1
 CUDA = {"kind": "cuda", "arch": "sm_80"}
@@ -327,6 +327,48 @@ def test_misaligned_tensors_are_copied_on_the_same_stream(gpu, module):
             assert all(address % 4096 == 0 for address in launch["parameters"][:2])
         np.testing.assert_array_equal(tf.stack(y)[:, 0], [1, 2, 3, 4])
     assert not [c for c in gpu.calls() if "sync" in c["call"] and c in copies]
+
+
+_RETURNING = """
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/extra/c_env_api.h>
+#include <tvm/ffi/function.h>
+
+namespace ffi = tvm::ffi;
+
+// The positive numbers. The fake GPUs' memory is the host's.
+ffi::Tensor positive(ffi::TensorView x) {
+  const float* from = static_cast<const float*>(x.data_ptr());
+  int64_t size = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) size += from[i] > 0;
+  ffi::Tensor result = ffi::Tensor::FromEnvAlloc(TVMFFIEnvTensorAlloc, ffi::ShapeView(&size, 1),
+                                                 x.dtype(), x.device());
+  float* to = static_cast<float*>(result.data_ptr());
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    if (from[i] > 0) *to++ = from[i];
+  }
+  return result;
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(positive, positive)
+"""
+
+
+@pytest.mark.parametrize("device", [0, 1])
+def test_returned_tensors_are_of_tensorflows_memory(gpu, tmp_path, device):
+    path = libraries.compile_cc(_RETURNING, tmp_path / "positive.so", "-std=c++17")
+    positive = tftvm.Module(path).func(
+        "positive", signature="(x: float32[n]) -> (y: float32[?])", arg_spec=["args"]
+    )
+    before = tftvm.stats()
+    with tf.device(f"/gpu:{device}"):
+        x = tf.constant([1.0, -2.0, 3.0])
+        positive(x)
+        gpu.clear()
+        y = positive(x)
+        assert {call["call"] for call in gpu.calls()} <= {"allocate"}
+        assert f"GPU:{device}" in y.device
+    assert tftvm.stats()["output_copies"] == before["output_copies"]
+    np.testing.assert_array_equal(y, [1.0, 3.0])
 
 
 # Both kinds of libraries.
