@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tvm_ffi
-from tvm import s_tir, te, topi
+from tvm import s_tir, te, tirx, topi
 
 import tensorflow_tvm as tftvm
 from tensorflow_tvm.tests import fake_gpu, libraries
@@ -66,6 +66,9 @@ def _functions():
         "addone": _elementwise("addone", lambda x: x + 1.0, "float32"),
         "vector_add": _elementwise("vector_add", lambda x, y: x + y, "float32", "float32"),
         "addone_int": _elementwise("addone_int", lambda x: x + 1, "int32"),
+        "addone_half": _elementwise(
+            "addone_half", lambda x: x + tirx.const(1.0, "float16"), "float16"
+        ),
     }
 
 
@@ -138,6 +141,16 @@ def test_addone_by_name_with_unknown_shape_in_session(gpu, module):
             )
 
 
+@pytest.mark.parametrize("output_shape", [None, [2]])
+def test_addone_in_every_execution(gpu, run, module, output_shape):
+    def addone(x):
+        with tf.device("/gpu:0"):
+            return module.func("addone", output_shape=output_shape)(x)
+
+    np.testing.assert_array_equal(run(addone, np.float32([1.0, 2.0])), [2.0, 3.0])
+    assert [call["device"] for call in gpu.launches()] == [0]
+
+
 @pytest.mark.parametrize("device", [0, 1])
 def test_vector_add_in_every_execution(gpu, run, module, device):
     x, y = (np.random.default_rng(i).normal(size=1001).astype(np.float32) for i in (1, 2))
@@ -157,6 +170,29 @@ def test_int32(gpu, run, module):
             return module["addone_int"](x)
 
     np.testing.assert_array_equal(run(addone, np.int32([1, -7])), [2, -6])
+    assert len(gpu.launches()) == 1
+
+
+def test_int32_between_ops_that_tensorflow_keeps_on_the_host(gpu, run, module):
+    def count(x):
+        with tf.device("/gpu:0"):
+            y = module["addone_int"](tf.shape(x))
+            return tf.reshape(x, module["addone_int"](y) - 2)
+
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(run(count, x), x)
+    assert len(gpu.launches()) == 2
+
+
+def test_float16(gpu, run, module):
+    def addone(x):
+        with tf.device("/gpu:0"):
+            return module["addone_half"](x)
+
+    x = np.random.default_rng(1).normal(size=100).astype(np.float16)
+    result = run(addone, x)
+    assert result.dtype == np.float16
+    np.testing.assert_array_equal(result, x + np.float16(1))
     assert len(gpu.launches()) == 1
 
 
