@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import threading
 
 import numpy as np
@@ -26,6 +27,7 @@ import tvm_ffi
 from tvm import s_tir, te, tirx, topi
 
 import tensorflow_tvm as tftvm
+from tensorflow_tvm.op_library import ops
 from tensorflow_tvm.tests import fake_gpu, libraries
 
 tf1 = tf.compat.v1
@@ -504,6 +506,51 @@ def test_library_for_both_whose_part_for_cuda_is_damaged(gpu, tmp_path):
             ),
         ):
             f(tf.constant([1.0]))
+
+
+# TVM's own memory, from the CPU: what target_device does for OpenCL and its like, on the one such
+# device whose runtime TVM's wheel has.
+
+
+def _call_from_the_cpu(module, device, place="/cpu:0"):
+    callee = {"digest": module.digest, "function": "reverse", "device": device}
+    with tf.device(place):
+        x = tf.constant([1.0, 2.0, 3.0])
+        return ops.tvm_dso_op([x], [], [], [tf.float32.as_datatype_enum], json.dumps(callee))[0]
+
+
+def test_from_the_cpu(gpu, module):
+    stream = gpu.new_stream(1)
+    _set_stream_of_tvm(1, stream)
+    try:
+        gpu.clear()
+        y = _call_from_the_cpu(module, "cuda:1")
+        assert _stream_of_tvm(1) == stream
+    finally:
+        _set_stream_of_tvm(1, None)
+    np.testing.assert_array_equal(y, [9.0, 4.0, 1.0])
+    assert "CPU:0" in y.device
+    assert [(call["device"], call["stream"]) for call in gpu.launches()] == [(1, 0)] * 2
+    names = [call["call"] for call in gpu.calls()]
+    assert names.count("cudaMalloc") == 3 and names.count("cudaMemcpyAsync") == 2
+    last_launch = len(names) - names[::-1].index("cuLaunchKernelEx")
+    assert names[last_launch:] == [
+        "cudaStreamSynchronize",
+        "cudaMemcpyAsync",
+        "cudaStreamSynchronize",
+    ]
+
+
+def test_device_that_is_for_the_cpu_on_a_gpu(gpu, module):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="TVM's device cuda:1.*on a GPU"):
+        _call_from_the_cpu(module, "cuda:1", "/gpu:0")
+
+
+def test_memory_that_tvm_has_not(gpu, module):
+    gpu.fail("cudaMalloc", 2)
+    with pytest.raises(tf.errors.OpError, match="'reverse'.*cannot allocate .*cuda:0.*memory"):
+        _call_from_the_cpu(module, "cuda")
+    np.testing.assert_array_equal(_call_from_the_cpu(module, "cuda"), [9.0, 4.0, 1.0])
 
 
 # Failures.

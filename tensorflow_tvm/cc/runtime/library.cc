@@ -349,6 +349,8 @@ int LibraryRegistry::size() {
 
 void SetTvmRuntimeFolder(const std::string& folder) { TvmRuntime::Global()->SetFolder(folder); }
 
+absl::Status EnsureTvmRuntime() { return TvmRuntime::Global()->EnsureLoaded(); }
+
 bool IsTvmRuntimeLoaded() { return TvmRuntime::Global()->IsLoaded(); }
 
 absl::Status PromoteTvmFfi() {

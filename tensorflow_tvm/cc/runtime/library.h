@@ -126,6 +126,9 @@ class LibraryRegistry {
 /// is used.
 void SetTvmRuntimeFolder(const std::string& folder);
 
+/// Loads libtvm_runtime unless it is loaded; FailedPrecondition if it is not installed.
+absl::Status EnsureTvmRuntime();
+
 /// Whether libtvm_runtime is loaded.
 bool IsTvmRuntimeLoaded();
 
