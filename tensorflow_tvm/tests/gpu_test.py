@@ -29,6 +29,7 @@ from tvm import s_tir, te, tirx, topi
 import tensorflow_tvm as tftvm
 from tensorflow_tvm.op_library import ops
 from tensorflow_tvm.tests import fake_gpu, libraries
+from tensorflow_tvm.tests.subprocesses import check_python
 
 tf1 = tf.compat.v1
 CUDA = {"kind": "cuda", "arch": "sm_80"}
@@ -551,6 +552,30 @@ def test_memory_that_tvm_has_not(gpu, module):
     with pytest.raises(tf.errors.OpError, match="'reverse'.*cannot allocate .*cuda:0.*memory"):
         _call_from_the_cpu(module, "cuda")
     np.testing.assert_array_equal(_call_from_the_cpu(module, "cuda"), [9.0, 4.0, 1.0])
+
+
+def test_cuda_runtime_of_pypi_is_found(fake, cpu_module, tmp_path):
+    folder = tmp_path / "nvidia/cu13/lib"
+    folder.mkdir(parents=True)
+    (folder / "libcudart.so.13").symlink_to(fake_gpu.folder() / "libcudart.so.13")
+    (tmp_path / "f.so").write_bytes(cpu_module._library.content())
+    check_python(
+        """
+        import ctypes, sys
+        sys.path.insert(0, sys.argv[1])
+        ctypes.CDLL(sys.argv[2], ctypes.RTLD_GLOBAL)
+        import tensorflow as tf
+        import tensorflow_tvm as tftvm
+
+        f = tftvm.Module(sys.argv[1] + "/f.so").func("addone", target_device="opencl")
+        try:
+            f(tf.constant([1.0]))
+        except tf.errors.FailedPreconditionError as error:
+            assert "it has: cpu, cuda" in str(error), error
+        """,
+        tmp_path,
+        fake_gpu.folder() / "libcuda.so.1",
+    )
 
 
 # Failures.

@@ -87,8 +87,8 @@ std::string KnownDevices() {
 }
 
 absl::Status Said(const absl::Status& status, absl::string_view what, DLDevice device) {
-  return absl::Status(status.code(), absl::StrCat("cannot ", what, " device ",
-                                                  TvmDeviceName(device), ": ", status.message()));
+  return absl::Status(status.code(),
+                      absl::StrCat(what, TvmDeviceName(device), ": ", status.message()));
 }
 
 /// So many bytes on `device`.
@@ -133,7 +133,7 @@ absl::StatusOr<TvmDevice> TvmDevice::Open(DLDevice device) {
   }
   absl::StatusOr<ffi::Any> there = CallRuntime(
       "runtime.GetDeviceAttr", static_cast<int>(device.device_type), device.device_id, kExist);
-  if (!there.ok()) return Said(there.status(), "look for", device);
+  if (!there.ok()) return Said(there.status(), "cannot look for device ", device);
   if (there->as<int64_t>().value_or(0) != 0) return TvmDevice(device);
   const absl::string_view type = NameOfType(device.device_type);
   if (ffi::Function::GetGlobal(absl::StrCat(kApiPrefix, type)).has_value()) {
@@ -156,7 +156,7 @@ absl::StatusOr<ffi::Tensor> TvmDevice::Allocate(int64_t bytes) const {
   absl::StatusOr<ffi::Any> memory =
       CallRuntime("runtime.TVMTensorAllocWithScope", ffi::Shape({bytes}), kByte, device_,
                   ffi::Optional<ffi::String>());
-  std::string what = absl::StrCat("allocate ", bytes, " bytes on");
+  std::string what = absl::StrCat("cannot allocate ", bytes, " bytes on device ");
   if (!memory.ok()) return Said(memory.status(), what, device_);
   auto tensor = memory->as<ffi::Tensor>();
   if (!tensor.has_value() || tensor->data_ptr() == nullptr) {
@@ -170,20 +170,20 @@ absl::Status TvmDevice::CopyIn(const void* from, void* to, int64_t bytes) const 
   const absl::Status status =
       CallRuntime("runtime.TVMTensorCopyFromBytes", &target.tensor, const_cast<void*>(from), bytes)
           .status();
-  return status.ok() ? status : Said(status, "copy to", device_);
+  return status.ok() ? status : Said(status, "cannot copy to device ", device_);
 }
 
 absl::Status TvmDevice::CopyOut(const void* from, uint64_t offset, void* to, int64_t bytes) const {
   Bytes source(device_, from, offset, bytes);
   const absl::Status status =
       CallRuntime("runtime.TVMTensorCopyToBytes", &source.tensor, to, bytes).status();
-  return status.ok() ? status : Said(status, "copy from", device_);
+  return status.ok() ? status : Said(status, "cannot copy from device ", device_);
 }
 
 absl::Status TvmDevice::Synchronize() const {
   const absl::Status status =
       CallRuntime("runtime.Device_StreamSync", device_, int64_t{0}).status();
-  return status.ok() ? status : Said(status, "wait for", device_);
+  return status.ok() ? status : Said(status, "cannot wait for device ", device_);
 }
 
 }  // namespace tensorflow_tvm
