@@ -16,17 +16,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import operator
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tensorflow_tvm import calling, gradients, output_spec
+from tensorflow_tvm import calling, devices, gradients, output_spec
 from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.library import Library
 from tensorflow_tvm.op_library import ops
@@ -77,7 +75,7 @@ class Function:
         self.libraries = [library]
         self._library = library
         self._context = f"TVM function '{name}' of library '{library.name}'"
-        self._device = _parse_device(target_device, self._context)
+        self._device, tvm_device = devices.parse(target_device, self._context)
         self._op = ops.tvm_stateful_dso_op if stateful else ops.tvm_dso_op
 
         shapes, several_shapes = output_spec.parse_shapes(output_shape, self._context)
@@ -131,11 +129,14 @@ class Function:
         memory_align = _check_alignment(memory_align, self._context)
         if memory_align != _DEFAULT_ALIGNMENT:
             callee["memory_align"] = memory_align
+        if tvm_device is not None:
+            callee["device"] = tvm_device
         callee.update(self._convention.callee_keys())
         # What a library says may go round in circles.
         gradient = gradient or (said.gradient if order < _HIGHEST_ORDER else None)
         if gradient is not None:
-            gradient = self._link(gradient, memory_align, order)
+            on = None if tvm_device is None else target_device
+            gradient = self._link(gradient, memory_align, on, order)
             callee["gradient"] = gradients.to_callee(gradient, self.libraries)
         # An eager op holds no library. Its outputs do, so that a tape, which holds those, can call
         # the gradient when nobody has the function any more.
@@ -189,7 +190,9 @@ class Function:
             return None
         return [dtype.as_datatype_enum for dtype in known]
 
-    def _link(self, gradient: Gradient, memory_align: int, order: int) -> Gradient:
+    def _link(
+        self, gradient: Gradient, memory_align: int, target_device: str | None, order: int
+    ) -> Gradient:
         """Return `gradient` with a `Function` in place of a name, checked against this one."""
         function = gradient.function
         if isinstance(function, str):
@@ -240,7 +243,7 @@ class Function:
                 f"{self._context}: output_shape is a tensor, and this is a gradient, whose outputs "
                 "are shaped like its function's inputs. Leave output_shape out."
             )
-        if self._device is not None:
+        if self._device is not None and "device" not in self._graph_callee:
             raise ValueError(
                 f"{self._context}: target_device is {self._device}, and this is a gradient, which "
                 "runs where its function ran. Leave target_device out."
@@ -434,7 +437,7 @@ class Function:
             return self._call(inputs, name, attrs)
         # Graphs that no eager program runs may be meant for another machine.
         if not self._device_is_there and tf.compat.v1.executing_eagerly_outside_functions():
-            _check_device(self._device, self._context)
+            devices.check(self._device, self._context)
             self._device_is_there = True
         with tf.device(self._device):
             return self._call(inputs, name, attrs)
@@ -571,38 +574,6 @@ def _check_count(
         raise ValueError(
             f"{context}: {what} gives {len(given)} outputs, and the signature has {expected}: "
             f"{signature}."
-        )
-
-
-def _parse_device(target_device: str | None, context: str) -> Any:
-    """Turn `target_device` into what tf.device takes."""
-    if target_device is None:
-        return None
-    if isinstance(target_device, str):
-        short = re.fullmatch(r"(cpu|gpu|cuda)(:\d+)?", target_device, re.IGNORECASE)
-        if short is not None:
-            kind = "CPU" if short[1].lower() == "cpu" else "GPU"
-            return f"/device:{kind}{short[2] or ':0'}"
-        with contextlib.suppress(ValueError):
-            spec = tf.DeviceSpec.from_string(target_device)
-            known = spec.device_type in (None, "CPU", "GPU") and (spec.device_index or 0) >= 0
-            if target_device and known:
-                return spec.to_string()
-    raise ValueError(
-        f"{context}: unknown target_device {target_device!r}. Expected 'cpu', 'gpu' or 'cuda', "
-        "with an optional index as in 'cuda:1', or a TensorFlow device string such as '/gpu:0'."
-    )
-
-
-def _check_device(device: str, context: str) -> None:
-    """Refuse a device of this process that is not there: TensorFlow would take another, unasked."""
-    wanted = tf.DeviceSpec.from_string(device)
-    if wanted.job is not None or wanted.device_type is None:
-        return
-    there = [logical.name for logical in tf.config.list_logical_devices()]
-    if f"/device:{wanted.device_type}:{wanted.device_index or 0}" not in there:
-        raise ValueError(
-            f"{context}: target_device {device} is not there. TensorFlow sees {', '.join(there)}."
         )
 
 

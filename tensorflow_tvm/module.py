@@ -165,6 +165,8 @@ class Module:
         target_device : str, optional
             Where the function runs: ``"cpu"``, ``"gpu"`` or ``"cuda"``, with an optional index as
             in ``"cuda:1"``, or any TensorFlow device string. By default where TensorFlow places it.
+            A device that only TVM knows, such as ``"opencl"`` or ``"ext_dev:1"``, is reached from
+            the CPU: tensors are copied there and back.
         memory_align : int, optional
             The function expects tensors at multiples of so many bytes, a power of two. Tensors that
             lie elsewhere are copied. TVM's code never expects less than 64, and so it is at least

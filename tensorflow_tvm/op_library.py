@@ -98,6 +98,11 @@ def _load() -> ModuleType:
     for folder in (tvm.submodule_search_locations or []) if tvm else []:
         if (Path(folder) / "lib" / "libtvm_runtime.so").is_file():
             tvm_ffi.get_global_func("tensorflow_tvm.set_tvm_runtime_folder")(f"{folder}/lib")
+    # PyPI's CUDA runtime is where no loader looks.
+    nvidia = importlib.util.find_spec("nvidia")
+    for folder in (nvidia.submodule_search_locations or []) if nvidia else []:
+        if (Path(folder) / "cu13/lib/libcudart.so.13").is_file():
+            tvm_ffi.get_global_func("tensorflow_tvm.set_cuda_folder")(f"{folder}/cu13/lib")
     return ops
 
 

@@ -17,16 +17,19 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tvm_ffi
-from tvm import s_tir, te, topi
+from tvm import s_tir, te, tirx, topi
 
 import tensorflow_tvm as tftvm
-from tensorflow_tvm.tests import fake_gpu
+from tensorflow_tvm.op_library import ops
+from tensorflow_tvm.tests import fake_gpu, libraries
+from tensorflow_tvm.tests.subprocesses import check_python
 
 tf1 = tf.compat.v1
 CUDA = {"kind": "cuda", "arch": "sm_80"}
@@ -66,6 +69,9 @@ def _functions():
         "addone": _elementwise("addone", lambda x: x + 1.0, "float32"),
         "vector_add": _elementwise("vector_add", lambda x, y: x + y, "float32", "float32"),
         "addone_int": _elementwise("addone_int", lambda x: x + 1, "int32"),
+        "addone_half": _elementwise(
+            "addone_half", lambda x: x + tirx.const(1.0, "float16"), "float16"
+        ),
     }
 
 
@@ -138,6 +144,16 @@ def test_addone_by_name_with_unknown_shape_in_session(gpu, module):
             )
 
 
+@pytest.mark.parametrize("output_shape", [None, [2]])
+def test_addone_in_every_execution(gpu, run, module, output_shape):
+    def addone(x):
+        with tf.device("/gpu:0"):
+            return module.func("addone", output_shape=output_shape)(x)
+
+    np.testing.assert_array_equal(run(addone, np.float32([1.0, 2.0])), [2.0, 3.0])
+    assert [call["device"] for call in gpu.launches()] == [0]
+
+
 @pytest.mark.parametrize("device", [0, 1])
 def test_vector_add_in_every_execution(gpu, run, module, device):
     x, y = (np.random.default_rng(i).normal(size=1001).astype(np.float32) for i in (1, 2))
@@ -157,6 +173,29 @@ def test_int32(gpu, run, module):
             return module["addone_int"](x)
 
     np.testing.assert_array_equal(run(addone, np.int32([1, -7])), [2, -6])
+    assert len(gpu.launches()) == 1
+
+
+def test_int32_between_ops_that_tensorflow_keeps_on_the_host(gpu, run, module):
+    def count(x):
+        with tf.device("/gpu:0"):
+            y = module["addone_int"](tf.shape(x))
+            return tf.reshape(x, module["addone_int"](y) - 2)
+
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(run(count, x), x)
+    assert len(gpu.launches()) == 2
+
+
+def test_float16(gpu, run, module):
+    def addone(x):
+        with tf.device("/gpu:0"):
+            return module["addone_half"](x)
+
+    x = np.random.default_rng(1).normal(size=100).astype(np.float16)
+    result = run(addone, x)
+    assert result.dtype == np.float16
+    np.testing.assert_array_equal(result, x + np.float16(1))
     assert len(gpu.launches()) == 1
 
 
@@ -329,6 +368,48 @@ def test_misaligned_tensors_are_copied_on_the_same_stream(gpu, module):
     assert not [c for c in gpu.calls() if "sync" in c["call"] and c in copies]
 
 
+_RETURNING = """
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/extra/c_env_api.h>
+#include <tvm/ffi/function.h>
+
+namespace ffi = tvm::ffi;
+
+// The positive numbers. The fake GPUs' memory is the host's.
+ffi::Tensor positive(ffi::TensorView x) {
+  const float* from = static_cast<const float*>(x.data_ptr());
+  int64_t size = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) size += from[i] > 0;
+  ffi::Tensor result = ffi::Tensor::FromEnvAlloc(TVMFFIEnvTensorAlloc, ffi::ShapeView(&size, 1),
+                                                 x.dtype(), x.device());
+  float* to = static_cast<float*>(result.data_ptr());
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    if (from[i] > 0) *to++ = from[i];
+  }
+  return result;
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(positive, positive)
+"""
+
+
+@pytest.mark.parametrize("device", [0, 1])
+def test_returned_tensors_are_of_tensorflows_memory(gpu, tmp_path, device):
+    path = libraries.compile_cc(_RETURNING, tmp_path / "positive.so", "-std=c++17")
+    positive = tftvm.Module(path).func(
+        "positive", signature="(x: float32[n]) -> (y: float32[?])", arg_spec=["args"]
+    )
+    before = tftvm.stats()
+    with tf.device(f"/gpu:{device}"):
+        x = tf.constant([1.0, -2.0, 3.0])
+        positive(x)
+        gpu.clear()
+        y = positive(x)
+        assert {call["call"] for call in gpu.calls()} <= {"allocate"}
+        assert f"GPU:{device}" in y.device
+    assert tftvm.stats()["output_copies"] == before["output_copies"]
+    np.testing.assert_array_equal(y, [1.0, 3.0])
+
+
 # Both kinds of libraries.
 
 
@@ -426,6 +507,75 @@ def test_library_for_both_whose_part_for_cuda_is_damaged(gpu, tmp_path):
             ),
         ):
             f(tf.constant([1.0]))
+
+
+# TVM's own memory, from the CPU: what target_device does for OpenCL and its like, on the one such
+# device whose runtime TVM's wheel has.
+
+
+def _call_from_the_cpu(module, device, place="/cpu:0"):
+    callee = {"digest": module.digest, "function": "reverse", "device": device}
+    with tf.device(place):
+        x = tf.constant([1.0, 2.0, 3.0])
+        return ops.tvm_dso_op([x], [], [], [tf.float32.as_datatype_enum], json.dumps(callee))[0]
+
+
+def test_from_the_cpu(gpu, module):
+    stream = gpu.new_stream(1)
+    _set_stream_of_tvm(1, stream)
+    try:
+        gpu.clear()
+        y = _call_from_the_cpu(module, "cuda:1")
+        assert _stream_of_tvm(1) == stream
+    finally:
+        _set_stream_of_tvm(1, None)
+    np.testing.assert_array_equal(y, [9.0, 4.0, 1.0])
+    assert "CPU:0" in y.device
+    assert [(call["device"], call["stream"]) for call in gpu.launches()] == [(1, 0)] * 2
+    names = [call["call"] for call in gpu.calls()]
+    assert names.count("cudaMalloc") == 3 and names.count("cudaMemcpyAsync") == 2
+    last_launch = len(names) - names[::-1].index("cuLaunchKernelEx")
+    assert names[last_launch:] == [
+        "cudaStreamSynchronize",
+        "cudaMemcpyAsync",
+        "cudaStreamSynchronize",
+    ]
+
+
+def test_device_that_is_for_the_cpu_on_a_gpu(gpu, module):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="TVM's device cuda:1.*on a GPU"):
+        _call_from_the_cpu(module, "cuda:1", "/gpu:0")
+
+
+def test_memory_that_tvm_has_not(gpu, module):
+    gpu.fail("cudaMalloc", 2)
+    with pytest.raises(tf.errors.OpError, match="'reverse'.*cannot allocate .*cuda:0.*memory"):
+        _call_from_the_cpu(module, "cuda")
+    np.testing.assert_array_equal(_call_from_the_cpu(module, "cuda"), [9.0, 4.0, 1.0])
+
+
+def test_cuda_runtime_of_pypi_is_found(fake, cpu_module, tmp_path):
+    folder = tmp_path / "nvidia/cu13/lib"
+    folder.mkdir(parents=True)
+    (folder / "libcudart.so.13").symlink_to(fake_gpu.folder() / "libcudart.so.13")
+    (tmp_path / "f.so").write_bytes(cpu_module._library.content())
+    check_python(
+        """
+        import ctypes, sys
+        sys.path.insert(0, sys.argv[1])
+        ctypes.CDLL(sys.argv[2], ctypes.RTLD_GLOBAL)
+        import tensorflow as tf
+        import tensorflow_tvm as tftvm
+
+        f = tftvm.Module(sys.argv[1] + "/f.so").func("addone", target_device="opencl")
+        try:
+            f(tf.constant([1.0]))
+        except tf.errors.FailedPreconditionError as error:
+            assert "it has: cpu, cuda" in str(error), error
+        """,
+        tmp_path,
+        fake_gpu.folder() / "libcuda.so.1",
+    )
 
 
 # Failures.

@@ -532,7 +532,7 @@ def test_target_device_holds_against_device_scope(module):
 
 @pytest.mark.parametrize(
     "target_device",
-    ["tpu9", "", 3, "opencl", "cpu:", "cpu:x", "cpu:-1", "gpu0", " cpu", "/cpu:0:1"],
+    ["tpu9", "", 3, "openc", "opencl:x", "cpu:", "cpu:x", "cpu:-1", "gpu0", " cpu", "/cpu:0:1"],
 )
 def test_unknown_target_device(module, target_device):
     with pytest.raises(ValueError, match="(?s)'add1'.*'shapes.so'.*target_device") as raised:

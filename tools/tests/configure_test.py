@@ -131,6 +131,41 @@ def test_cuda_by_environment(toolkit, monkeypatch):
     assert configure.find_cuda(None, None)["cuda.version"] == "12.5"
 
 
+def _nothing_around(monkeypatch):
+    """No toolkit in the environment, on PATH or in /usr/local."""
+    monkeypatch.delenv("CUDA_HOME", raising=False)
+    monkeypatch.delenv("CUDA_PATH", raising=False)
+    monkeypatch.setattr(configure.shutil, "which", lambda program: None)
+    is_file = pathlib.Path.is_file
+    usual = "/usr/local/cuda/"
+    monkeypatch.setattr(
+        pathlib.Path, "is_file", lambda path: not str(path).startswith(usual) and is_file(path)
+    )
+
+
+def test_cuda_of_the_nvcc_on_path(toolkit, monkeypatch):
+    nvcc = toolkit / "bin" / "nvcc"
+    nvcc.parent.mkdir()
+    nvcc.touch()
+    _nothing_around(monkeypatch)
+    monkeypatch.setattr(configure.shutil, "which", lambda program: str(nvcc))
+    assert configure.find_cuda(None, None)["cuda.nvcc"] == str(nvcc)
+
+
+def test_cuda_of_python_packages(toolkit, monkeypatch):
+    _nothing_around(monkeypatch)
+    toolkit.rename(toolkit.parent / "cu13")
+    found = configure.find_cuda(None, str(toolkit.parent))
+    assert found["cuda.include"] == str(toolkit.parent / "cu13" / "include")
+
+
+def test_cuda_is_optional(facts, tmp_path, monkeypatch):
+    _nothing_around(monkeypatch)
+    assert configure.find_cuda(None, str(tmp_path)) == {}
+    assert "(optional)" in configure.table(facts)
+    assert "CUDACXX" not in configure.rc_text(facts)
+
+
 def test_main_writes_one_file_and_repeats_itself(facts, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(configure, "ROOT", tmp_path / "root")
     monkeypatch.setattr(configure, "probe", lambda python: facts)

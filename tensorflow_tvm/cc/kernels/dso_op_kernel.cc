@@ -38,6 +38,7 @@ limitations under the License.
 #include "tensorflow_tvm/cc/kernels/managed_tensor.h"
 #include "tensorflow_tvm/cc/kernels/op_call_context.h"
 #include "tensorflow_tvm/cc/kernels/tensor_views.h"
+#include "tensorflow_tvm/cc/kernels/tvm_device_call.h"
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
 #include "tensorflow_tvm/cc/runtime/callee.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
@@ -45,6 +46,7 @@ limitations under the License.
 #include "tensorflow_tvm/cc/runtime/signature.h"
 #include "tensorflow_tvm/cc/runtime/stats.h"
 #include "tensorflow_tvm/cc/runtime/stream_scope.h"
+#include "tensorflow_tvm/cc/runtime/tvm_device.h"
 #include "tvm/ffi/container/array.h"
 #include "tvm/ffi/container/tensor.h"
 #include "tvm/ffi/dtype.h"
@@ -99,7 +101,17 @@ class DSOOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(ctx, callee.status());
     callee_ = *std::move(callee);
     memory_align_ = callee_.memory_align;
-    if (ctx->device_type() == tensorflow::DEVICE_GPU) device_type_ = kDLCUDA;
+    const bool on_gpu = ctx->device_type() == tensorflow::DEVICE_GPU;
+    if (on_gpu) device_type_ = kDLCUDA;
+    if (callee_.device.has_value()) {
+      OP_REQUIRES(ctx, !on_gpu,
+                  absl::InvalidArgumentError(absl::StrCat(
+                      Name(), " is to run on TVM's device ", TvmDeviceName(*callee_.device),
+                      ", which the CPU's op does; this one was placed on a GPU. Place it on a "
+                      "CPU, as target_device does")));
+      device_type_ = callee_.device->device_type;
+      on_tvm_device_ = true;
+    }
     OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tin", "input", &input_dtypes_));
     OP_REQUIRES_OK(ctx, ReadDtypes(ctx, "Tout", "output", &output_dtypes_));
     int library_count = 0;
@@ -147,18 +159,31 @@ class DSOOp : public tensorflow::OpKernel {
     if (resolved == nullptr || !resolved->Acquire(&owner)) {
       OP_REQUIRES_OK(ctx, Resolve(ctx, &resolved, &owner));
     }
+    if (TF_PREDICT_FALSE(on_tvm_device_)) {
+      OP_REQUIRES_OK(ctx, CallOnTvmDevice(ctx, resolved->function));
+      return;
+    }
     if (ctx->op_device_context() == nullptr || ctx->op_device_context()->stream() == nullptr) {
-      OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, DLDevice{kDLCPU, 0}, nullptr));
+      OpCallContext context(ctx, DLDevice{kDLCPU, 0});
+      OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, Place{DLDevice{kDLCPU, 0}}, &context));
       return;
     }
     stream_executor::Stream* stream = ctx->op_device_context()->stream();
     absl::StatusOr<GpuStream> gpu = StreamOf(ctx);
     OP_REQUIRES_OK(ctx, gpu.status());
     StreamScope scope(gpu->device, gpu->handle);
-    OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, gpu->device, stream));
+    OpCallContext context(ctx, gpu->device);
+    OP_REQUIRES_OK(ctx, Call(ctx, resolved->function, Place{gpu->device, stream}, &context));
   }
 
  private:
+  /// Where a function is called.
+  struct Place {
+    DLDevice device;
+    stream_executor::Stream* stream = nullptr;  ///< where it is a GPU of TensorFlow's
+    TvmDeviceCall* copies = nullptr;            ///< where it is no device of TensorFlow's
+  };
+
   /// The function to call. Immutable once published.
   struct Resolved {
     LibraryFunction function;
@@ -386,8 +411,15 @@ class DSOOp : public tensorflow::OpKernel {
     return stream->Memcpy(&target, source, bytes);
   }
 
-  absl::Status Call(OpKernelContext* ctx, const LibraryFunction& function, DLDevice device,
-                    stream_executor::Stream* stream) const {
+  absl::Status CallOnTvmDevice(OpKernelContext* ctx, const LibraryFunction& function) const {
+    absl::StatusOr<TvmDevice> device = TvmDevice::Open(*callee_.device);
+    if (!device.ok()) return Named(device.status());
+    TvmDeviceCall copies(ctx, *device);
+    return Call(ctx, function, Place{device->device(), nullptr, &copies}, &copies);
+  }
+
+  absl::Status Call(OpKernelContext* ctx, const LibraryFunction& function, const Place& place,
+                    OpCallContext* context) const {
     const int inputs = static_cast<int>(input_dtypes_.size());
     int input_rank = 0;
     for (int i = 0; i < inputs; ++i) {
@@ -395,23 +427,27 @@ class DSOOp : public tensorflow::OpKernel {
       TF_RETURN_IF_ERROR(CheckSize(shape, "input", i));
       input_rank += shape.dims();
     }
-    TensorViews input_views(inputs, input_rank, device);
+    TensorViews input_views(inputs, input_rank, place.device);
     absl::InlinedVector<Tensor, 1> storage;  // of copies; empty unless something is misaligned
     for (int i = 0; i < inputs; ++i) {
       const Tensor& input = ctx->input(i);
       char* data = static_cast<char*>(input.data());
-      if (input.NumElements() == 0) {
+      if (TF_PREDICT_FALSE(place.copies != nullptr)) {
+        absl::StatusOr<char*> copy = place.copies->CopyIn(data, input.tensor_data().size());
+        if (!copy.ok()) return Named(copy.status());
+        data = *copy;
+      } else if (input.NumElements() == 0) {
         data = no_data;
       } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
         const char* from = data;
         const int64_t bytes = input.tensor_data().size();
         TF_RETURN_IF_ERROR(AllocateAligned(ctx, bytes, &storage.emplace_back(), &data));
-        TF_RETURN_IF_ERROR(CopyToAlign(stream, from, data, bytes));
+        TF_RETURN_IF_ERROR(CopyToAlign(place.stream, from, data, bytes));
       }
       input_views.Add(input.shape(), input_dtypes_[i], data);
     }
     if (!has_signature_) {
-      return CallWithInputs(ctx, function, device, stream, &input_views, nullptr, &storage);
+      return CallWithInputs(ctx, function, place, context, &input_views, nullptr, &storage);
     }
     SymbolValues symbols(*callee_.signature);
     for (int i = 0; i < inputs; ++i) {
@@ -420,18 +456,17 @@ class DSOOp : public tensorflow::OpKernel {
     for (int i = 0; i < inputs; ++i) {
       TF_RETURN_IF_ERROR(Named(symbols.CheckInput(i, input_views.dims(i))));
     }
-    return CallWithInputs(ctx, function, device, stream, &input_views, &symbols, &storage);
+    return CallWithInputs(ctx, function, place, context, &input_views, &symbols, &storage);
   }
 
   absl::Status CallWithInputs(OpKernelContext* ctx, const LibraryFunction& function,
-                              DLDevice device, stream_executor::Stream* stream,
-                              TensorViews* input_views, const SymbolValues* symbols,
+                              const Place& place, OpCallContext* context, TensorViews* input_views,
+                              const SymbolValues* symbols,
                               absl::InlinedVector<Tensor, 1>* storage) const {
-    OpCallContext context(ctx, device);
     if (returns_outputs_) {
       ffi::Any result;
-      TF_RETURN_IF_ERROR(Invoke(ctx, function, &context, input_views, nullptr, *storage, &result));
-      return TakeOutputs(ctx, std::move(result), device, stream, &context, symbols);
+      TF_RETURN_IF_ERROR(Invoke(ctx, function, context, input_views, nullptr, *storage, &result));
+      return TakeOutputs(ctx, std::move(result), place, context, symbols);
     }
     const int outputs = static_cast<int>(output_dtypes_.size());
     absl::InlinedVector<Tensor*, 4> results(outputs);
@@ -450,13 +485,18 @@ class DSOOp : public tensorflow::OpKernel {
       all_empty = all_empty && results[i]->NumElements() == 0;
     }
     // No accelerator can launch an empty grid.
-    if (all_empty && stream != nullptr) return absl::OkStatus();
+    if (all_empty && place.device.device_type != kDLCPU) return absl::OkStatus();
 
-    TensorViews output_views(outputs, output_rank, device);
+    TensorViews output_views(outputs, output_rank, place.device);
     absl::InlinedVector<std::pair<int, char*>, 1> staged;  // outputs to be copied afterwards
     for (int i = 0; i < outputs; ++i) {
       char* data = static_cast<char*>(results[i]->data());
-      if (results[i]->NumElements() == 0) {
+      if (TF_PREDICT_FALSE(place.copies != nullptr)) {
+        absl::StatusOr<char*> memory = place.copies->Allocate(results[i]->tensor_data().size());
+        if (!memory.ok()) return Named(memory.status());
+        data = *memory;
+        staged.emplace_back(i, data);
+      } else if (results[i]->NumElements() == 0) {
         data = no_data;
       } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
         TF_RETURN_IF_ERROR(AllocateAligned(ctx, results[i]->tensor_data().size(),
@@ -468,7 +508,7 @@ class DSOOp : public tensorflow::OpKernel {
 
     ffi::Any result;
     TF_RETURN_IF_ERROR(
-        Invoke(ctx, function, &context, input_views, &output_views, *storage, &result));
+        Invoke(ctx, function, context, input_views, &output_views, *storage, &result));
     if (TF_PREDICT_FALSE(result.type_index() >= ffi::TypeIndex::kTVMFFIStaticObjectBegin)) {
       return absl::InvalidArgumentError(absl::StrCat(
           Name(), " returned an object; expected a function that fills the outputs passed to it. ",
@@ -476,13 +516,15 @@ class DSOOp : public tensorflow::OpKernel {
     }
     for (const auto& [output, data] : staged) {
       const absl::string_view target = results[output]->tensor_data();
-      TF_RETURN_IF_ERROR(
-          CopyToAlign(stream, data, const_cast<char*>(target.data()), target.size()));
+      char* const to = const_cast<char*>(target.data());
+      TF_RETURN_IF_ERROR(place.copies != nullptr
+                             ? Named(place.copies->CopyOut(data, 0, to, target.size()))
+                             : CopyToAlign(place.stream, data, to, target.size()));
     }
     return absl::OkStatus();
   }
 
-  absl::Status Invoke(OpKernelContext* ctx, const LibraryFunction& function, CallContext* context,
+  absl::Status Invoke(OpKernelContext* ctx, const LibraryFunction& function, OpCallContext* context,
                       TensorViews* inputs, TensorViews* outputs,
                       const absl::InlinedVector<Tensor, 1>& storage, ffi::Any* result) const {
     std::vector<ffi::Tensor> owned;
@@ -500,7 +542,7 @@ class DSOOp : public tensorflow::OpKernel {
         owners.push_back(is_input ? ctx->input(argument.index)
                                   : *ctx->mutable_output(argument.index));
         owned.push_back(ffi::Tensor::FromDLPackVersioned(
-            NewManagedTensor(*views[argument.index], std::move(owners))));
+            NewManagedTensor(*views[argument.index], std::move(owners), context->memory())));
         arguments[i] = ffi::AnyView(owned.back()).CopyToTVMFFIAny();
         continue;
       }
@@ -532,9 +574,8 @@ class DSOOp : public tensorflow::OpKernel {
   }
 
   /// Makes the op's outputs of the tensors that the function returned.
-  absl::Status TakeOutputs(OpKernelContext* ctx, ffi::Any result, DLDevice device,
-                           stream_executor::Stream* stream, OpCallContext* context,
-                           const SymbolValues* symbols) const {
+  absl::Status TakeOutputs(OpKernelContext* ctx, ffi::Any result, const Place& place,
+                           OpCallContext* context, const SymbolValues* symbols) const {
     const int outputs = static_cast<int>(output_dtypes_.size());
     std::vector<ffi::Tensor> tensors;
     // By type index: Any::as() takes None for a reference that is null.
@@ -560,15 +601,14 @@ class DSOOp : public tensorflow::OpKernel {
     std::vector<const void*> ours(outputs);  // outputs in TensorFlow's memory
     for (int i = 0; i < outputs; ++i) {
       const ffi::Tensor& tensor = tensors[i];
-      TF_RETURN_IF_ERROR(CheckReturned(ctx, i, tensor, device, symbols, &shapes[i]));
+      TF_RETURN_IF_ERROR(CheckReturned(ctx, i, tensor, place.device, symbols, &shapes[i]));
       const Tensor* bytes =
           tensor.byte_offset() == 0 ? context->FindTensor(tensor.data_ptr()) : nullptr;
       if (bytes != nullptr && bytes->NumElements() == shapes[i].num_elements() * Size(i)) {
         ours[i] = tensor.data_ptr();
       } else {
         TF_RETURN_IF_ERROR(
-            CopyOutput(ctx, i, shapes[i],
-                       static_cast<const char*>(tensor.data_ptr()) + tensor.byte_offset(), stream));
+            CopyOutput(ctx, i, shapes[i], tensor.data_ptr(), tensor.byte_offset(), place));
       }
     }
     // What somebody holds from here on, the function keeps, and may write to later.
@@ -581,8 +621,7 @@ class DSOOp : public tensorflow::OpKernel {
         TF_RETURN_IF_ERROR(output.BitcastFrom(*bytes, ctx->expected_output_dtype(i), shapes[i]));
         ctx->set_output(i, output);
       } else {
-        TF_RETURN_IF_ERROR(
-            CopyOutput(ctx, i, shapes[i], static_cast<const char*>(ours[i]), stream));
+        TF_RETURN_IF_ERROR(CopyOutput(ctx, i, shapes[i], ours[i], 0, place));
       }
     }
     return absl::OkStatus();
@@ -592,14 +631,18 @@ class DSOOp : public tensorflow::OpKernel {
   int64_t Size(int output) const { return output_dtypes_[output].bits / 8; }
 
   absl::Status CopyOutput(OpKernelContext* ctx, int output, const TensorShape& shape,
-                          const char* data, stream_executor::Stream* stream) const {
+                          const void* data, uint64_t offset, const Place& place) const {
     Tensor* copy = nullptr;
     TF_RETURN_IF_ERROR(ctx->allocate_output(output, shape, &copy));
     const absl::string_view target = copy->tensor_data();
     if (target.empty()) return absl::OkStatus();
+    char* const to = const_cast<char*>(target.data());
+    if (place.copies != nullptr) {
+      return Named(place.copies->CopyOut(data, offset, to, target.size()));
+    }
     Stats::Global().output_copies.fetch_add(1, std::memory_order_relaxed);
     Stats::Global().output_copied_bytes.fetch_add(target.size(), std::memory_order_relaxed);
-    return Copy(stream, data, const_cast<char*>(target.data()), target.size());
+    return Copy(place.stream, static_cast<const char*>(data) + offset, to, target.size());
   }
 
   /// Checks that `tensor` can be output `output`, and returns its shape.
@@ -700,10 +743,12 @@ class DSOOp : public tensorflow::OpKernel {
     for (const auto& [attr, value] : callee_.attrs) {
       absl::StrAppend(&attrs, ", ", attr, "=", Shortened(tvm::ffi::json::Stringify(value)));
     }
-    return absl::Status(CodeOfErrorKind(kind),
-                        absl::StrCat(Name(), " failed: ", kind, ": ", message,
-                                     "\nIt was called on ", ctx->device()->name(), " with inputs (",
-                                     absl::StrJoin(inputs, ", "), ")", outputs, attrs, "."));
+    return absl::Status(
+        CodeOfErrorKind(kind),
+        absl::StrCat(Name(), " failed: ", kind, ": ", message, "\nIt was called on ",
+                     on_tvm_device_ ? TvmDeviceName(*callee_.device) + " by " : "",
+                     ctx->device()->name(), " with inputs (", absl::StrJoin(inputs, ", "), ")",
+                     outputs, attrs, "."));
   }
 
   // What every call reads, close together: each node of a graph has a kernel of its own, and in a
@@ -719,6 +764,7 @@ class DSOOp : public tensorflow::OpKernel {
   bool has_signature_ = false;
   bool returns_outputs_ = false;
   bool owned_tensors_ = false;
+  bool on_tvm_device_ = false;
   absl::InlinedVector<Callee::Argument, 4> arguments_;
   absl::InlinedVector<int, 4> like_input_;  ///< where the signature says so, else -1
   std::vector<TensorShape> static_shapes_;

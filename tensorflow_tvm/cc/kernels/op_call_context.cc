@@ -25,12 +25,10 @@ limitations under the License.
 #include "tensorflow_tvm/cc/kernels/managed_tensor.h"
 
 namespace tensorflow_tvm {
-namespace {
 
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-/// The size of a tensor in bytes; false if it is none that can be allocated.
 bool SizeInBytes(const DLTensor& tensor, int64_t* bytes) {
   if (tensor.ndim < 0 || tensor.dtype.lanes != 1 || tensor.dtype.bits % 8 != 0) return false;
   int64_t size = tensor.dtype.bits / 8;
@@ -40,8 +38,6 @@ bool SizeInBytes(const DLTensor& tensor, int64_t* bytes) {
   *bytes = size;
   return true;
 }
-
-}  // namespace
 
 int OpCallContext::MaxParallelism() {
   // The stream to launch on is known to the op's own thread only.

@@ -17,7 +17,7 @@ limitations under the License.
 #define TENSORFLOW_TVM_CC_KERNELS_OP_CALL_CONTEXT_H_
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -31,16 +31,22 @@ limitations under the License.
 
 namespace tensorflow_tvm {
 
+/// The size of a tensor in bytes; false if it is none that can be allocated.
+bool SizeInBytes(const DLTensor& tensor, int64_t* bytes);
+
 /// Lends a TensorFlow op's threads and memory to the TVM function that it calls.
-class OpCallContext final : public CallContext {
+class OpCallContext : public CallContext {
  public:
-  /// `device` is where the op runs.
+  /// `device` is where the function runs.
   OpCallContext(tensorflow::OpKernelContext* ctx, DLDevice device) : ctx_(ctx), device_(device) {}
 
   int MaxParallelism() override;
   void Schedule(std::function<void()> task) override;
   void* AllocateDeviceWorkspace(uint64_t bytes) override;
   absl::Status AllocateTensor(const DLTensor& prototype, DLManagedTensorVersioned** out) override;
+
+  /// What tensors have to hold that the function may keep, besides TensorFlow's.
+  virtual std::shared_ptr<void> memory() { return nullptr; }
 
   /// The bytes of the tensor that AllocateTensor made at `data`; null if there is none.
   const tensorflow::Tensor* FindTensor(const void* data);
@@ -61,7 +67,7 @@ class OpCallContext final : public CallContext {
   };
   /// With mutex_ held.
   Allocated* Find(const void* data);
-  std::deque<Allocated> allocated_;  // guarded by mutex_; elements stay where they are
+  std::list<Allocated> allocated_;  // guarded by mutex_; elements stay where they are
 };
 
 }  // namespace tensorflow_tvm

@@ -25,6 +25,7 @@ limitations under the License.
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "tensorflow_tvm/cc/runtime/tvm_device.h"
 #include "tvm/ffi/container/array.h"
 #include "tvm/ffi/container/map.h"
 #include "tvm/ffi/dtype.h"
@@ -88,6 +89,10 @@ void Read(const ffi::json::Object& object, Callee* callee) {
       callee->library_name = value.cast<ffi::String>();
     } else if (key == "memory_align") {
       callee->memory_align = value.cast<int64_t>();
+    } else if (key == "device") {
+      absl::StatusOr<DLDevice> device = TvmDeviceFromName(std::string(value.cast<ffi::String>()));
+      if (!device.ok()) TVM_FFI_THROW(ValueError) << std::string(device.status().message());
+      callee->device = *device;
     } else if (key == "output_shapes") {
       for (const ffi::Any& shape : value.cast<ffi::json::Array>()) {
         std::vector<int64_t>& dims = callee->output_shapes.emplace_back();

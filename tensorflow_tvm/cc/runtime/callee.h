@@ -49,6 +49,10 @@ struct Callee {
   /// The shape of each output where it is known beforehand, else empty.
   std::vector<std::vector<int64_t>> output_shapes;
 
+  /// The device of TVM's on which an op on the CPU is to call the function; where this is missing,
+  /// the op's own.
+  std::optional<DLDevice> device;
+
   /// What the function takes and gives, where that is known.
   std::optional<Signature> signature;
 

@@ -33,6 +33,7 @@ void TestDefaults() {
   CHECK_EQ(callee->library_name, "library");
   CHECK_EQ(callee->memory_align, 64);
   CHECK(callee->output_shapes.empty());
+  CHECK(!callee->device.has_value());
   CHECK(!callee->signature.has_value());
   CHECK(!callee->arg_spec.has_value());
   CHECK(callee->attrs.empty());
@@ -51,6 +52,25 @@ void TestAllKeys() {
   // Read by whoever differentiates the graph.
   CHECK_OK(Callee::Parse(
       R"({"digest": "d", "function": "f", "gradient": {"callee": {"gradient": {}}}})"));
+}
+
+void TestDevice() {
+  struct {
+    const char* name;
+    DLDeviceType type;
+    int index;
+  } const cases[] = {
+      {"ext_dev", kDLExtDev, 0},
+      {"opencl:3", kDLOpenCL, 3},
+      {"Vulkan", kDLVulkan, 0},
+  };
+  for (const auto& test : cases) {
+    absl::StatusOr<Callee> callee = Callee::Parse(
+        absl::StrCat(R"({"digest": "d", "function": "f", "device": ")", test.name, "\"}"));
+    CHECK_OK(callee);
+    CHECK_EQ(callee->device->device_type, test.type);
+    CHECK_EQ(callee->device->device_id, test.index);
+  }
 }
 
 Callee ParseWith(const std::string& keys) {
@@ -176,6 +196,12 @@ void TestErrors() {
       {R"({"digest": "d", "function": "f", "arg_spec": [1]})", "cannot be read"},
       {R"json({"digest": "d", "function": "f", "signature": "(x) -> ()"})json", "at character 3"},
       {R"({"digest": "d", "function": "f", "signature": 3})", "cannot be read"},
+      {R"({"device": 3})", "cannot be read"},
+      {R"({"device": ""})", "unknown TVM device ''; expected cuda, opencl, "},
+      {R"({"device": "cpu"})", "unknown TVM device 'cpu'"},
+      {R"({"device": "opencl:"})", "unknown TVM device"},
+      {R"({"device": "opencl:-1"})", "unknown TVM device"},
+      {R"({"device": "opencl:99999999999"})", "unknown TVM device"},
       {R"({"from_the_future": 1})", "unknown key 'from_the_future'"},
   };
   for (const auto& test : cases) {
@@ -192,6 +218,7 @@ int main() {
   using namespace tensorflow_tvm;  // NOLINT: a test's main
   TestDefaults();
   TestAllKeys();
+  TestDevice();
   TestAttrs();
   TestArguments();
   TestReturnsOutputs();

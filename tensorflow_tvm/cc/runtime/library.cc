@@ -64,6 +64,11 @@ class TvmRuntime {
     folder_ = folder;
   }
 
+  void SetCudaFolder(const std::string& folder) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    cuda_folder_ = folder;
+  }
+
   /// Loads the runtime unless it is there. A failure is tried again next time.
   absl::Status EnsureLoaded() {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -75,7 +80,10 @@ class TvmRuntime {
           ". Install it: pip install apache-tvm"));
     }
     Open("libtvm_runtime_extra.so");  // contributed packed functions, such as sorting
-    Open("libtvm_runtime_cuda.so");   // loads only where CUDA is
+    if (!cuda_folder_.empty()) {      // where it is there, the loader need not look for it
+      dlopen(absl::StrCat(cuda_folder_, "/libcudart.so.13").c_str(), RTLD_NOW | RTLD_LOCAL);
+    }
+    Open("libtvm_runtime_cuda.so");  // loads only where CUDA is
     handle_ = handle;
     return absl::OkStatus();
   }
@@ -98,8 +106,9 @@ class TvmRuntime {
   }
 
   std::mutex mutex_;
-  std::string folder_;      // guarded by mutex_
-  void* handle_ = nullptr;  // guarded by mutex_
+  std::string folder_;       // guarded by mutex_
+  std::string cuda_folder_;  // guarded by mutex_
+  void* handle_ = nullptr;   // guarded by mutex_
 };
 
 bool UseTvmThreadPool() {
@@ -348,6 +357,10 @@ int LibraryRegistry::size() {
 }
 
 void SetTvmRuntimeFolder(const std::string& folder) { TvmRuntime::Global()->SetFolder(folder); }
+
+absl::Status EnsureTvmRuntime() { return TvmRuntime::Global()->EnsureLoaded(); }
+
+void SetCudaFolder(const std::string& folder) { TvmRuntime::Global()->SetCudaFolder(folder); }
 
 bool IsTvmRuntimeLoaded() { return TvmRuntime::Global()->IsLoaded(); }
 

@@ -126,6 +126,13 @@ class LibraryRegistry {
 /// is used.
 void SetTvmRuntimeFolder(const std::string& folder);
 
+/// Says in which folder the CUDA runtime that the TVM runtime needs lies, if the loader does not
+/// find it by itself.
+void SetCudaFolder(const std::string& folder);
+
+/// Loads libtvm_runtime unless it is loaded; FailedPrecondition if it is not installed.
+absl::Status EnsureTvmRuntime();
+
 /// Whether libtvm_runtime is loaded.
 bool IsTvmRuntimeLoaded();
 

@@ -117,7 +117,9 @@ TVM_FFI_STATIC_INIT_BLOCK() {
       .def("tensorflow_tvm.evaluate_dimension", EvaluateDimension)
       .def("tensorflow_tvm.stats", GetStats)
       .def("tensorflow_tvm.set_tvm_runtime_folder",
-           [](const ffi::String& folder) { SetTvmRuntimeFolder(folder); });
+           [](const ffi::String& folder) { SetTvmRuntimeFolder(folder); })
+      .def("tensorflow_tvm.set_cuda_folder",
+           [](const ffi::String& folder) { SetCudaFolder(folder); });
 }
 
 }  // namespace

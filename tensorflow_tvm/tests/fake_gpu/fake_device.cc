@@ -56,7 +56,9 @@ void Allocate(const SP_Device* device, uint64_t size, int64_t, SP_DeviceMemoryBa
   memory->size = memory->opaque == nullptr ? 0 : size;
 }
 void Deallocate(const SP_Device*, SP_DeviceMemoryBase* memory) { std::free(memory->opaque); }
-void* AllocateHost(const SP_Device*, uint64_t size) { return std::malloc(size); }
+void* AllocateHost(const SP_Device*, uint64_t size) {
+  return std::aligned_alloc(64, (size + 63) / 64 * 64);  // TensorFlow checks
+}
 void DeallocateHost(const SP_Device*, void* memory) { std::free(memory); }
 TF_Bool AllocatorStats(const SP_Device*, SP_AllocatorStats*) { return 0; }
 TF_Bool MemoryUsage(const SP_Device*, int64_t* available, int64_t* total) {

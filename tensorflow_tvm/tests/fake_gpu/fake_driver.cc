@@ -44,6 +44,7 @@ std::set<const void*> streams;
 
 struct Module {
   void* library;
+  int file;  ///< open as long: the loader takes another file of this number for the same library
 };
 
 struct Kernel {
@@ -136,18 +137,19 @@ EXPORT int cuModuleLoadData(Module** module, const void* image) {
   if (file < 0 || write(file, image, size) != static_cast<ssize_t>(size)) return kInvalidImage;
   const std::string path = "/proc/self/fd/" + std::to_string(file);
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  close(file);
   if (library == nullptr) {
+    close(file);
     std::fprintf(stderr, "fake GPU: %s\n", dlerror());
     return kInvalidImage;
   }
-  *module = new Module{library};
+  *module = new Module{library, file};
   return 0;
 }
 
 EXPORT int cuModuleUnload(Module* module) {
   if (module == nullptr) return 0;
   dlclose(module->library);
+  close(module->file);
   delete module;
   return 0;
 }

@@ -30,6 +30,8 @@ _HEAD = """
 namespace {
 struct Index { unsigned x, y, z; };
 thread_local Index blockIdx, threadIdx;
+using half = _Float16;
+half __float2half_rn(float x) { return static_cast<half>(x); }
 }
 #define __global__
 #define __device__
