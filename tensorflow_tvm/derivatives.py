@@ -27,7 +27,7 @@ from typing import Any
 import tensorflow as tf
 from tvm import te, tirx
 
-from tensorflow_tvm import gradients, prim_functions
+from tensorflow_tvm import gradients, prim_functions, relax_functions
 from tensorflow_tvm.autodiff import differentiate
 from tensorflow_tvm.gradients import Gradient
 
@@ -59,10 +59,7 @@ def with_gradients(
     functions = prim_functions.collect(obj, name)
     if gradient is None:
         return functions, {}
-    if isinstance(obj, Mapping):
-        sources = obj
-    else:
-        sources = dict.fromkeys(functions, obj) if len(functions) == 1 else functions
+    sources = obj if isinstance(obj, Mapping) else dict.fromkeys(functions, obj)
     wanted = gradient if isinstance(gradient, Mapping) else dict.fromkeys(functions, gradient)
     links = {}
     for key, value in wanted.items():
@@ -77,30 +74,37 @@ def with_gradients(
         verb = "derive" if link.function == _AUTO else "build"
         what = f"Cannot {verb} the gradient of TVM function '{key}'"
         if link.function == _AUTO or callable(link.function):
-            tensors = _te_tensors(sources[key], what)
-            make = _derive if link.function == _AUTO else _write
-            try:
-                added, link = make(tensors, link)
-            except ValueError as error:
-                raise ValueError(f"{what}: {error}") from None
             new = f"{key}_grad"
             if new in functions:
                 raise ValueError(f"{what}: there is a function '{new}' already; call it otherwise.")
-            functions[new] = prim_functions.from_tensors(added)
+            try:
+                functions[new], link = _make(sources[key], key, link)
+            except ValueError as error:
+                raise ValueError(f"{what}: {error}") from None
             link = dataclasses.replace(link, function=new)
         links[key] = link
     _check(functions, links)
     return functions, links
 
 
-def _te_tensors(source: Any, what: str) -> list[te.Tensor]:
+def _make(source: Any, name: str, link: Gradient) -> tuple[tirx.PrimFunc, Gradient]:
+    """Return the gradient of the function `name`, and what it takes."""
+    relaxed = relax_functions.find(source, name)
+    if relaxed is not None and link.function == _AUTO:
+        function, module = relaxed
+        function, wrt = relax_functions.differentiate(function, link.wrt)
+        return relax_functions.to_prim_func(function, module), Gradient(
+            None, ("args", "grads"), wrt
+        )
     tensors = [source] if isinstance(source, te.Tensor) else source
-    if isinstance(tensors, (list, tuple)) and all(isinstance(t, te.Tensor) for t in tensors):
-        return list(tensors)
-    raise ValueError(
-        f"{what}: it is a {type(source).__name__}, and only functions of TE tensors can be looked "
-        "into. Give a function for it by name: gradient={'f': 'f_grad'}."
-    )
+    if not isinstance(tensors, (list, tuple)) or not all(isinstance(t, te.Tensor) for t in tensors):
+        raise ValueError(
+            "it is a PrimFunc, and only functions of TE tensors and Relax "
+            "functions can be looked into. Name a function for it: gradient={'f': 'f_grad'}."
+        )
+    make = _derive if link.function == _AUTO else _write
+    added, link = make(list(tensors), link)
+    return prim_functions.from_tensors(added), link
 
 
 def _derive(tensors: list[te.Tensor], link: Gradient) -> tuple[list[te.Tensor], Gradient]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import tvm
 import tvm_ffi
-from tvm import s_tir, te, tirx
+from tvm import relax, s_tir, te, tirx
 from tvm_ffi.structural import (
     structural_equal,
     structural_mutate,
@@ -31,13 +31,13 @@ from tvm_ffi.structural import (
     structural_walk,
 )
 
+from tensorflow_tvm import relax_functions
 from tensorflow_tvm.dimensions import fold
 from tensorflow_tvm.schedules import mark_scheduled
 from tensorflow_tvm.schedules.bounds import require
 from tensorflow_tvm.signature import DTYPES, Argument, Signature
 
 _EXPECTED = "TE tensors, a tirx.PrimFunc, an IRModule, a Schedule, or a dict from names to those"
-_OUTPUTS = "tensorflow_tvm.outputs"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = ("min", "max", "name")  # functions of signatures; what names an op
 _OPERATORS = {
@@ -111,11 +111,19 @@ def _one(name: str | None, obj: Any) -> tirx.PrimFunc:
 def _of_module(obj: tvm.IRModule | s_tir.Schedule) -> dict[str, tirx.PrimFunc]:
     module = obj.mod if isinstance(obj, s_tir.Schedule) else obj
     functions = {}
+    parts = relax_functions.called_by(module)
     for variable, function in module.functions_items():
+        if variable.name_hint in parts:
+            continue
+        if isinstance(function, relax.Function):
+            try:
+                function = relax_functions.to_prim_func(function, module)
+            except ValueError as error:
+                raise ValueError(f"Cannot build '{variable.name_hint}': {error}.") from None
         if not isinstance(function, tirx.PrimFunc):
             raise TypeError(
                 f"Function '{variable.name_hint}' of the module is a {type(function).__name__}; "
-                "only PrimFuncs can be compiled."
+                "only PrimFuncs and Relax functions can be compiled."
             )
         if isinstance(obj, s_tir.Schedule):
             function = mark_scheduled(function)
@@ -141,7 +149,7 @@ def from_tensors(tensors: Sequence[te.Tensor]) -> tirx.PrimFunc:
     inputs, outputs = split(tensors)
     function = te.create_prim_func([*inputs, *outputs])
     # Which they are cannot be seen where a packed function writes them.
-    return function.with_attr(_OUTPUTS, len(outputs))
+    return function.with_attr(relax_functions.OUTPUT_COUNT, len(outputs))
 
 
 def split(tensors: Sequence[te.Tensor]) -> tuple[list[te.Tensor], list[te.Tensor]]:
@@ -314,7 +322,7 @@ def signature_of(function: tirx.PrimFunc) -> Signature:
 def _outputs(function: tirx.PrimFunc) -> list[tirx.Var]:
     """Return the tensors that a function writes."""
     tensors = [parameter for parameter in function.params if _is_tensor(parameter)]
-    count = function.attrs.get(_OUTPUTS, None) if function.attrs else None
+    count = function.attrs.get(relax_functions.OUTPUT_COUNT, None) if function.attrs else None
     if count is not None:
         return tensors[len(tensors) - int(count) :]
     written: list[tirx.Var] = []

@@ -606,7 +606,7 @@ def test_what_cannot_be_built():
         with pytest.raises(ValueError, match=message):
             tftvm.build(functions, gradient=gradient)
     function = libraries.prim_func("scale", functions["scale"])
-    with pytest.raises(ValueError, match="it is a PrimFunc, and only functions of TE tensors"):
+    with pytest.raises(ValueError, match="it is a PrimFunc, and only functions of TE"):
         tftvm.build(function, gradient="auto")
     with pytest.raises(TypeError, match="gradient must be 'auto', a Python function on TE"):
         tftvm.op(_product._function, gradient=1)
