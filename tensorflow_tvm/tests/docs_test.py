@@ -59,17 +59,15 @@ def test_there_are_pages():
 @pytest.mark.parametrize("page", [p for p in PAGES if _python_of(p).strip()], ids=_name)
 def test_python_code_runs_and_prints_what_it_says(page, tmp_path):
     source = _python_of(page)
-    (tmp_path / "source.txt").write_text(source, encoding="utf-8")
+    program = tmp_path / f"page_{page.stem}.py"  # TVMScript reads the file that it is in
+    program.write_text(source, encoding="utf-8")
     output = check_python(
         """
-        import os, sys
-        folder, page = sys.argv[1:]
-        source = open(folder + "/source.txt", encoding="utf-8").read()
-        os.chdir(folder)
-        exec(compile(source, page, "exec"), {"__name__": "__main__"})
+        import os, runpy, sys
+        os.chdir(os.path.dirname(sys.argv[1]))
+        runpy.run_path(sys.argv[1], run_name="__main__")
         """,
-        str(tmp_path),
-        str(page),
+        str(program),
         env={"TENSORFLOW_TVM_TUNING_DIR": str(tmp_path / "tuned")},
     )
     expected = re.findall(r"^\s*print\(.*\)  # (.*)$", source, re.MULTILINE)
