@@ -39,6 +39,7 @@ from tensorflow_tvm.signature import DTYPES, Argument, Signature
 
 _EXPECTED = "TE tensors, a tirx.PrimFunc, an IRModule, a Schedule, or a dict from names to those"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TAKEN = ("_library_", "_metadata_", "_doc_", "_cubin_")  # after __tvm_ffi_, as its headers say
 _RESERVED = ("min", "max", "name")  # functions of signatures; what names an op
 _OPERATORS = {
     tvm.ir.prim.Add: "+",
@@ -83,6 +84,11 @@ def collect(obj: Any, name: str | None = None) -> dict[str, tirx.PrimFunc]:
     for key in functions:
         if not isinstance(key, str) or _NAME.fullmatch(key) is None:
             raise ValueError(f"The name of a function must be an identifier, given {key!r}.")
+        if key.startswith(_TAKEN):
+            raise ValueError(
+                f"A function cannot be called {key!r}: tvm-ffi keeps names that begin with "
+                f"{', '.join(_TAKEN)} for what else a library has."
+            )
     return functions
 
 

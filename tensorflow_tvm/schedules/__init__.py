@@ -19,7 +19,8 @@ no more elements than TVM's code can count. Then gpu.py leaves the choice to TVM
 cpu.py makes loops of its own: stages.py reads the function as a list of stages, fusion.py decides
 which are computed together, and one of the rules makes the loops of each: elementwise.py,
 reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes out functions
-such as exp. What has been tuned gets the schedule that was found.
+such as exp, and float8.py that type's arithmetic. What has been tuned gets the schedule that was
+found.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import tvm
 from tvm import s_tir, tirx
 from tvm_ffi.structural import structural_visit, structural_walk
 
-from tensorflow_tvm.schedules import cpu, gpu, sizes, vector_math
+from tensorflow_tvm.schedules import cpu, float8, gpu, sizes, vector_math
 from tensorflow_tvm.schedules.bounds import check_bounds, require
 from tensorflow_tvm.tuning import database
 
@@ -69,6 +70,8 @@ def apply(
     scheduled = _tuned(checked.function, target, libm, notes)
     if scheduled is None:
         scheduled = by_rules(checked.function, target, libm, notes)
+    if "gpu" not in target.keys:
+        scheduled = float8.rewrite(scheduled)
     return checked.with_conditions(require(scheduled, sizes.of_allocations(scheduled)))
 
 

@@ -222,6 +222,12 @@ def _stage(nest: tirx.Stmt) -> Stage | None:
                 return None
     if any(_has_effects(value) for value in (*stage.values, *stage.identities)):
         return None
+    if any(axis.size == 0 for axis in axes):
+        return None  # rules divide by sizes, and loops over nothing take no time as they are
+    if any(axis.size == 0 for axis in reduce):
+        stage = dataclasses.replace(
+            stage, reduce=[], values=stage.identities, identities=[], partial=[]
+        )
     return _from_neutral(_with_one_type(stage))
 
 

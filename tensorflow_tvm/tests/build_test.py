@@ -655,6 +655,13 @@ def test_names_that_are_no_identifiers(name):
             tftvm.build(_tensors(), name=name)
 
 
+@pytest.mark.parametrize("name", ["_library_ctx", "_library_bin", "_metadata_f", "_doc_f"])
+def test_names_that_tvm_ffi_keeps(name):
+    with pytest.raises(ValueError, match=f"cannot be called '{name}': tvm-ffi keeps names"):
+        tftvm.build({name: _tensors()})
+    assert tftvm.build({"_lib": _tensors()}).functions == ("_lib",)
+
+
 def test_name_for_several():
     with pytest.raises(ValueError, match="the keys of a dict are names already"):
         tftvm.build({"double": _tensors()}, name="twice")

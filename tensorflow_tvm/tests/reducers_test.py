@@ -340,3 +340,67 @@ def test_cast_product_is_one_of_matrices():
         (20, 40), lambda i, j: te.sum((x[i, k] * w[k, j]).astype("int32"), axis=k), name="y"
     )
     assert tftvm.explain([x, w, y])[0].schedule.startswith("a product of matrices")
+
+
+# Reductions at random.
+
+_ELEMENTS = [
+    lambda x, w, i, k: x[i, k],
+    lambda x, w, i, k: x[i, k] * w[k],
+    lambda x, w, i, k: w[k],
+    lambda x, w, i, k: (x[i, k] * w[k]).astype("int32"),
+    lambda x, w, i, k: k,
+]
+_KINDS = {
+    "sum": (lambda a, b: a + b, lambda t: tirx.const(0, t)),
+    "max": (tirx.max, tirx.min_value),
+    "min": (tirx.min, tirx.max_value),
+    "kept": (lambda a, b: tirx.Select(a >= b, a, b), tirx.min_value),
+    "other": (lambda a, b: tirx.Select(b < a, b, a), tirx.max_value),
+}
+
+
+def _random_reduction(rng):
+    """Return a function of two to three results, some of the same element."""
+    n, d = int(rng.choice([1, 3, 70])), int(rng.choice([1, 5, 63, 64, 200, 1000]))
+    x = te.placeholder((n, d), "float32", name="x")
+    w = te.placeholder((d,), "float32", name="w")
+    k = te.reduce_axis((0, d), name="k")
+    count = int(rng.integers(1, 4))
+    kinds = [_KINDS[name] for name in rng.choice(list(_KINDS), count)]
+    picked = rng.integers(0, len(_ELEMENTS), count)
+
+    def combine(a, b):
+        if count == 1:
+            return kinds[0][0](a, b)
+        return tuple(kind(old, new) for (kind, _), old, new in zip(kinds, a, b, strict=True))
+
+    def identity(*types):
+        values = tuple(first(str(t)) for (_, first), t in zip(kinds, types, strict=True))
+        return values[0] if count == 1 else values
+
+    reducer = te.comm_reducer(combine, identity)
+
+    def element(i):
+        values = tuple(_ELEMENTS[e](x, w, i, k) for e in picked)
+        return reducer(values[0] if count == 1 else values, axis=k)
+
+    results = te.compute((n,), element, name="results")
+    results = [results] if count == 1 else list(results)
+    return prim_functions.from_tensors([x, w, *results]), (n, d)
+
+
+def test_random_reductions():
+    rng = np.random.default_rng(0)
+    cases = [_random_reduction(rng) for _ in range(24)]
+    functions = {}
+    for i, (function, _) in enumerate(cases):
+        functions[f"ours_{i}"] = function
+        functions[f"plain_{i}"] = schedules.mark_scheduled(function)
+    module = tftvm.build(functions)
+    for i, (function, shape) in enumerate(cases):
+        inputs = rng.integers(-4, 5, shape), rng.integers(-4, 5, shape[1:])
+        inputs = [x.astype(np.float32) / 2 for x in inputs]
+        results = module[f"ours_{i}"](*inputs), module[f"plain_{i}"](*inputs)
+        for ours, plain in zip(*map(tf.nest.flatten, results), strict=True):
+            np.testing.assert_array_equal(ours, plain, err_msg=function.script())

@@ -373,6 +373,39 @@ def test_reduction_of_no_elements(shapes):
     np.testing.assert_array_equal(largest, np.full(3, np.finfo(np.float32).min))
 
 
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0), (5, 0, 2), (0,)], ids=str)
+def test_no_elements_of_static_sizes(shape):
+    x = te.placeholder(shape, "float32", name="x")
+    functions = {
+        "exp": topi.exp(x),
+        "total": topi.sum(x),
+        "sum": topi.exp(topi.sum(x, axis=-1)),
+        "softmax": topi.nn.softmax(x),
+        "padded": topi.nn.pad(x, [1] * len(shape)),
+        "transposed": topi.transpose(x),
+        "sorted": topi.sort(x),
+    }
+    module = tftvm.build({name: [result] for name, result in functions.items()})
+    zeros = tf.zeros(shape)
+    expected = {
+        "exp": zeros,
+        "total": 0,
+        "sum": tf.ones(shape[:-1]),
+        "softmax": zeros,
+        "padded": tf.zeros([size + 2 for size in shape]),
+        "transposed": tf.transpose(zeros),
+        "sorted": zeros,
+    }
+    for name, result in expected.items():
+        np.testing.assert_array_equal(module[name](zeros), result, err_msg=name)
+
+
+def test_product_over_no_elements():
+    x, w = te.placeholder((3, 0), name="x"), te.placeholder((0, 7), name="w")
+    function = tftvm.build([x, w, topi.matmul(x, w)])["main"]
+    np.testing.assert_array_equal(function(tf.zeros([3, 0]), tf.zeros([0, 7])), np.zeros((3, 7)))
+
+
 _NUMBERS = [
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "bfloat16", "float32", "float64"),
