@@ -42,7 +42,8 @@ def build(
     obj
         What to compile: TE tensors, of which those that are computed become outputs and the
         placeholders inputs; a `tirx.PrimFunc`; an `IRModule` of those or of Relax functions; a
-        `Schedule`; or a dict from names to those. A function without a schedule gets one; one that has one keeps it.
+        `Schedule`; or a dict from names to those. A function without a schedule gets one; one that
+        has one keeps it.
     target : str, dict, tvm.target.Target or list of two, optional
         What to compile for: ``"host"``, this machine's processor, or what TVM takes: ``"llvm"``,
         ``"cuda"``, ``{"kind": "llvm", "mcpu": "skylake"}``. For CUDA, ``"arch"`` may be a list of
@@ -57,8 +58,8 @@ def build(
         most 2.5 units in the last place off.
     gradient : str, Gradient or dict, optional
         The functions' gradients. ``"auto"`` derives one for each, which has to be given as TE
-        tensors or as a Relax function. A dict has ``"auto"``, the name of another function of `obj`, or a `Gradient` for
-        each function that gets one.
+        tensors or as a Relax function. A dict has ``"auto"``, the name of another function of
+        `obj`, or a `Gradient` for each function that gets one.
 
     Returns
     -------
