@@ -21,6 +21,8 @@ from tvm import tirx
 from tvm.s_tir import dlight
 from tvm.s_tir.schedule import ScheduleError
 
+from tensorflow_tvm.schedules.intrinsics import quick_import
+
 
 def schedule(
     function: tirx.PrimFunc, target: tvm.target.Target, notes: dict[str, list[str]]
@@ -36,7 +38,7 @@ def schedule(
     module = tvm.IRModule({"main": function})
     for rule in rules:
         try:
-            with target:
+            with target, quick_import():
                 result = dlight.ApplyDefaultSchedule(rule)(module)["main"]
         # A rule that fits, but not to the end.
         except (ScheduleError, AssertionError, RuntimeError, ValueError):
