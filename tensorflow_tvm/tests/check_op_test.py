@@ -75,15 +75,6 @@ Array<Tensor> ReturnsOneTwice(Tensor x) {
   return {y, y};
 }
 
-// x + 1, in memory that the next call uses too.
-Tensor ReturnsStaticBuffer(Tensor x) {
-  alignas(64) static float buffer[1024];
-  for (int64_t i = 0; i < x.numel(); ++i)
-    buffer[i] = static_cast<float*>(x.data_ptr())[i] + 1;
-  return Tensor::FromNDAlloc(NotOwned(), x.shape(), x.dtype(), x.device(),
-                             static_cast<void*>(buffer));
-}
-
 void AddsCounter(TensorView x, TensorView y) {
   static int calls = 0;
   ++calls;
@@ -124,7 +115,6 @@ void LoadsAligned(TensorView x, TensorView y) {
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(modifies_input, ModifiesInput);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(returns_input, ReturnsInput);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(returns_one_twice, ReturnsOneTwice);
-TVM_FFI_DLL_EXPORT_TYPED_FUNC(returns_static_buffer, ReturnsStaticBuffer);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(adds_counter, AddsCounter);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(forgets_last, ForgetsLast);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(shares_buffer, SharesBuffer);
@@ -459,12 +449,6 @@ def test_a_library_that_returns_shared_memory_passes(faults, name):
     dtype = ["float32"] * 2 if name == "returns_one_twice" else "float32"
     f = faults.func(name, arg_spec=["args"], output_dtype=dtype)
     assert check_op(f, [X], skip=NEW_PROCESS).ok
-
-
-def test_a_library_that_returns_a_static_buffer(faults):
-    # The op copies it, but not before another thread has overwritten it.
-    f = faults.func("returns_static_buffer", arg_spec=["args"], output_dtype="float32")
-    assert failure(f, [np.linspace(0, 1, 512).astype(np.float32)]).check == "threads"
 
 
 def test_non_determinism(faults):

@@ -32,6 +32,13 @@ TOOL = ROOT / "tools" / "tvm_library.py"
 TESTDATA = Path(__file__).absolute().parent / "testdata"
 
 
+_NEGATE = (
+    "from tvm import te\n"
+    "x = te.placeholder((3,), 'int32', name='x')\n"
+    "y = te.compute((3,), lambda i: -x[i], name='y')\n"
+)
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, str(TOOL), *map(str, arguments)],
@@ -68,10 +75,7 @@ def test_results(affine):
 def test_prim_funcs_are_found_without_a_dict(tmp_path):
     source = tmp_path / "kernels.py"
     source.write_text(
-        "from tvm import te\n"
-        "x = te.placeholder((3,), 'int32', name='x')\n"
-        "y = te.compute((3,), lambda i: -x[i], name='y')\n"
-        "negate = te.create_prim_func([x, y]).with_attr('global_symbol', 'negate')\n"
+        _NEGATE + "negate = te.create_prim_func([x, y]).with_attr('global_symbol', 'negate')\n"
     )
     process = run(source, f"--output={tmp_path / 'k.so'}", "--target={'kind': 'llvm'}")
     assert process.returncode == 0, process.stderr
@@ -85,7 +89,8 @@ def test_prim_funcs_are_found_without_a_dict(tmp_path):
         ("x = 1", "llvm", "expected a dict FUNCTIONS, or PrimFuncs"),
         ("FUNCTIONS = {'f': 3}", "llvm", "'f' is int; expected TE tensors"),
         ("from tvm import te\nFUNCTIONS = {'f': te.placeholder((3,))}", "llvm", "placeholders"),
-        ("FUNCTIONS = {}", "no_such_target", "'no_such_target' is not known"),
+        ("FUNCTIONS = {}", "llvm", "There is no function to compile"),
+        (_NEGATE + "FUNCTIONS = {'f': [x, y]}", "no_such_target", "'no_such_target' is not known"),
     ],
 )
 def test_mistakes(tmp_path, text, target, message):
