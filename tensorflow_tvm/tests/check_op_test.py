@@ -52,11 +52,6 @@ struct FromMalloc {
   void FreeData(DLTensor* tensor) { free(tensor->data); }
 };
 
-struct NotOwned {
-  void AllocData(DLTensor* tensor, void* data) { tensor->data = data; }
-  void FreeData(DLTensor*) {}
-};
-
 float* data(const TensorView& tensor) { return static_cast<float*>(tensor.data_ptr()); }
 
 // y = x + 1, and x becomes 0 where it is last.
