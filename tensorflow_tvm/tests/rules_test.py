@@ -130,6 +130,36 @@ def test_expensive_stages_are_computed_once():
     )
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+@pytest.mark.parametrize("rows", [33, "n"])
+def test_divisions_are_done_once(dtype, rows):
+    def divided(x, y, w):
+        t = te.compute(x.shape, lambda j: topi.div(x[j], y[j]), name="t")
+        return te.compute(w.shape, lambda i, j: t[j] + w[i, j], name="o")
+
+    rows = te.var(rows) if isinstance(rows, str) else rows
+    x, y = (te.placeholder((17,), dtype, name=name) for name in "xy")
+    w = te.placeholder((rows, 17), dtype, name="w")
+    tensors = [x, y, w, divided(x, y, w)]
+    assert "computed where" not in _rules(*tensors)["t"]
+    a, b, c = (np.arange(n, dtype=dtype) + 1 for n in (17, 17, 33 * 17))
+    c = c.reshape(33, 17)
+    quotient = a * 5 // b if dtype == "int32" else a * 5 / b
+    np.testing.assert_allclose(tftvm.build(tensors)["main"](a * 5, b, c), quotient + c)
+
+
+def test_divisions_of_as_many_elements_are_done_where_they_are_needed():
+    x = _placeholder(128, 64)
+    inverse = te.compute(x.shape, lambda i, j: 1.0 / x[i, j], name="inverse")
+    y = te.compute(x.shape, lambda i, j: inverse[i, j] * inverse[i, 63 - j], name="y")
+    assert _rules(x, y)["inverse"] == "computed where it is needed, in y"
+    n = te.var("n")
+    i = te.placeholder((n,), "int32", name="i")
+    halved = te.compute((n,), lambda j: i[j] // 2, name="halved")
+    z = te.compute((n,), lambda j: halved[j] + halved[n - 1 - j], name="z")
+    assert _rules(i, z)["halved"] == "computed where it is needed, in z"
+
+
 # Reductions.
 
 _SHAPES = [(1, 1), (3, 1), (1, 70), (5, 31), (33, 100), (70, 1000), (3, 70000), (70000, 3)]
