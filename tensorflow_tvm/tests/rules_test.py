@@ -90,6 +90,26 @@ def test_broadcast(dtype, shape):
     )
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((1100003,), (1, 1100003), (1100003, 1), (1031, 1021), (5, 1, 220007), (101, 103, 107)),
+        *((11, 13, 97, 79), (64, 64, 67, 5), (3, 5, 7, 10007), (1, 1050001, 1, 1), (7, 3, 5, 9973)),
+        (5, 7, 11, 13, 217),
+    ],
+)
+def test_many_elements_that_threads_share(shape):
+    def reverse(x):
+        return te.compute(
+            x.shape, lambda *i: x(*(n - 1 - j for n, j in zip(x.shape, i, strict=True)))
+        )
+
+    x = tf.constant(np.arange(np.prod(shape), dtype="float32").reshape(shape))
+    expected = tf.reverse(x, range(len(shape)))
+    for names in (None, [" ".join("abcde"[: len(shape)])]):
+        np.testing.assert_array_equal(tftvm.op(reverse, shapes=names)(x), expected)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 17, 33), (3, 100, 16), (1, 301, 130)])
 def test_transpose(dtype, shape):
