@@ -36,6 +36,7 @@ from tensorflow_tvm.schedules.stages import (
 )
 
 _SQUARE = 16  # elements: a line of the cache, of most types
+_BLOCK = 8  # of them, in registers
 # Steps of long arithmetic wait for each other: so many vectors are computed at once.
 _VECTORS = 4
 _LEAST_WORK = 8
@@ -68,7 +69,13 @@ def _is_one_axis(stage: Stage, axes: Sequence[Axis]) -> bool:
 
 
 def crossing(stage: Stage) -> Axis | None:
-    """Return the axis along which a tensor is read that is written along the last one."""
+    """Return the axis along which a tensor is read that is written along the last one.
+
+    None if that is short: then what is read is in the cache until the next elements are.
+    """
+    size = stage.axes[-1].size if stage.axes else 1
+    if size is not None and size < _SQUARE:
+        return None
     for load in stage.reads:
         if not load.indices or not stage.axes or uses(load.indices[-1], stage.axes[-1].var):
             continue
@@ -149,6 +156,10 @@ def emit(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     )
 
 
+def _is_in_blocks(axis: Axis) -> bool:
+    return axis.size is not None and axis.size % _BLOCK == 0
+
+
 def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
     """Return `stage` in square tiles, so that what is read across stays in the cache."""
     last = stage.axes[-1]
@@ -163,16 +174,39 @@ def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
 
         def square(across: Any) -> tirx.Stmt:
             starts = [down * _SQUARE, across * _SQUARE]
-            sizes = [
-                loops.simplify(tirx.min(_SQUARE, axis.extent - start))
+            rests = [
+                loops.simplify(axis.extent - start)
                 for axis, start in zip((other, last), starts, strict=True)
             ]
+            counts = [
+                loops.simplify(loops.ceil_div(tirx.min(_SQUARE, rest), _BLOCK)) for rest in rests
+            ]
+
+            def block(found: list[Any]) -> tirx.Stmt:
+                firsts = [start + i * _BLOCK for start, i in zip(starts, found, strict=True)]
+                left = [
+                    loops.simplify(rest - i * _BLOCK) for rest, i in zip(rests, found, strict=True)
+                ]
+                full = [loops.const(_BLOCK, like)] * 2
+                if all(map(_is_in_blocks, (other, last))):
+                    return elements(firsts, full)
+                some = [loops.simplify(tirx.min(_BLOCK, rest)) for rest in left]
+                # Only of constant sizes LLVM makes vectors.
+                return tirx.IfThenElse(
+                    tirx.all(*(rest >= _BLOCK for rest in left)),
+                    elements(firsts, full),
+                    elements(firsts, some),
+                )
+
+            return loops.nest([f"{other.var.name}_8", f"{last.var.name}_8"], counts, block)
+
+        def elements(firsts: list[Any], sizes: list[Any]) -> tirx.Stmt:
             return loops.nest(
                 [other.var.name, last.var.name],
                 sizes,
                 lambda found: store(
                     stage,
-                    {**indices, other.var: starts[0] + found[0], last.var: starts[1] + found[1]},
+                    {**indices, other.var: firsts[0] + found[0], last.var: firsts[1] + found[1]},
                 ),
             )
 

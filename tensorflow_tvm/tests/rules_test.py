@@ -111,7 +111,10 @@ def test_many_elements_that_threads_share(shape):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 17, 33), (3, 100, 16), (1, 301, 130)])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 1), (2, 17, 33), (3, 100, 16), (1, 301, 130), (2, 40, 3), (2, 3, 40), (3, 24, 32)],
+)
 def test_transpose(dtype, shape):
     _check(
         lambda x: topi.transpose(x, (0, 2, 1)),
@@ -119,6 +122,14 @@ def test_transpose(dtype, shape):
         _random(shape, dtype),
         shapes=["a b c"],
     )
+
+
+def test_short_rows_are_transposed_in_order():
+    x = _placeholder(8, 3, 100)
+    rules = _rules(x, topi.transpose(x, (0, 2, 1)))
+    assert rules["T_transpose"].startswith("elements in order")
+    x = _placeholder(8, 100, 3)
+    assert _rules(x, topi.transpose(x, (0, 2, 1)))["T_transpose"].startswith("squares")
 
 
 def test_stages_are_computed_where_they_are_needed():
