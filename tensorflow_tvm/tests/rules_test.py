@@ -238,6 +238,22 @@ def test_argmax_and_argmin(dtype, axis, shape):
             np.testing.assert_array_equal(op(x), reference(x, axis))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "shape", [(3, 40, 50, 3), (1, 35, 7, 5), (2, 33, 1, 1), (2, 34, 129, 1), (70, 65, 61, 4)]
+)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_short_columns_side_by_side(dtype, shape, axis):
+    _check(
+        lambda x: topi.max(x, axis=axis) * 2.0,
+        lambda x: tf.reduce_max(x, axis) * 2.0,
+        _random(shape, dtype),
+        shapes=["n a b 4"] if shape[-1] == 4 else ["n a b c"],
+    )
+    result = tftvm.op(lambda x: topi.argmax(x, axis=axis))(_random(shape, dtype))
+    np.testing.assert_array_equal(result, tf.argmax(_random(shape, dtype), axis))
+
+
 def test_integer_sums_of_a_wide_tensor():
     x = np.random.default_rng(0).integers(-1000, 1000, [300, 1000]).astype(np.int32)
     for axis in (0, 1, (0, 1)):
