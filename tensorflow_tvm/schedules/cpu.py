@@ -130,9 +130,9 @@ class _Rules:
         if not depth:
             return reduction.emit(stage, {}, lanes)
         if lanes > 1 and is_contiguous(stage, stage.axes[-1].var):
-            if depth == 1:
+            depth -= reduction.side_by_side(stage, lanes)
+            if not depth:
                 return reduction.share_columns(stage, lanes)
-            depth -= 1
         return rows.share(Group([stage], depth), self._lanes)
 
     def _lanes(self, stage: Stage) -> int:

@@ -36,9 +36,12 @@ from tensorflow_tvm.schedules.stages import (
 )
 
 _SQUARE = 16  # elements: a line of the cache, of most types
+_BLOCK = 8  # of them, in registers
 # Steps of long arithmetic wait for each other: so many vectors are computed at once.
 _VECTORS = 4
 _LEAST_WORK = 8
+# Pieces of work of one size, which keep threads busy for about as long as each other.
+_FEWEST_SHARED = 48
 
 
 def collapsible(stage: Stage, axes: Sequence[Axis]) -> int:
@@ -66,7 +69,13 @@ def _is_one_axis(stage: Stage, axes: Sequence[Axis]) -> bool:
 
 
 def crossing(stage: Stage) -> Axis | None:
-    """Return the axis along which a tensor is read that is written along the last one."""
+    """Return the axis along which a tensor is read that is written along the last one.
+
+    None if that is short: then what is read is in the cache until the next elements are.
+    """
+    size = stage.axes[-1].size if stage.axes else 1
+    if size is not None and size < _SQUARE:
+        return None
     for load in stage.reads:
         if not load.indices or not stage.axes or uses(load.indices[-1], stage.axes[-1].var):
             continue
@@ -147,6 +156,10 @@ def emit(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     )
 
 
+def _is_in_blocks(axis: Axis) -> bool:
+    return axis.size is not None and axis.size % _BLOCK == 0
+
+
 def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
     """Return `stage` in square tiles, so that what is read across stays in the cache."""
     last = stage.axes[-1]
@@ -161,16 +174,39 @@ def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
 
         def square(across: Any) -> tirx.Stmt:
             starts = [down * _SQUARE, across * _SQUARE]
-            sizes = [
-                loops.simplify(tirx.min(_SQUARE, axis.extent - start))
+            rests = [
+                loops.simplify(axis.extent - start)
                 for axis, start in zip((other, last), starts, strict=True)
             ]
+            counts = [
+                loops.simplify(loops.ceil_div(tirx.min(_SQUARE, rest), _BLOCK)) for rest in rests
+            ]
+
+            def block(found: list[Any]) -> tirx.Stmt:
+                firsts = [start + i * _BLOCK for start, i in zip(starts, found, strict=True)]
+                left = [
+                    loops.simplify(rest - i * _BLOCK) for rest, i in zip(rests, found, strict=True)
+                ]
+                full = [loops.const(_BLOCK, like)] * 2
+                if all(map(_is_in_blocks, (other, last))):
+                    return elements(firsts, full)
+                some = [loops.simplify(tirx.min(_BLOCK, rest)) for rest in left]
+                # Only of constant sizes LLVM makes vectors.
+                return tirx.IfThenElse(
+                    tirx.all(*(rest >= _BLOCK for rest in left)),
+                    elements(firsts, full),
+                    elements(firsts, some),
+                )
+
+            return loops.nest([f"{other.var.name}_8", f"{last.var.name}_8"], counts, block)
+
+        def elements(firsts: list[Any], sizes: list[Any]) -> tirx.Stmt:
             return loops.nest(
                 [other.var.name, last.var.name],
                 sizes,
                 lambda found: store(
                     stage,
-                    {**indices, other.var: starts[0] + found[0], last.var: starts[1] + found[1]},
+                    {**indices, other.var: firsts[0] + found[0], last.var: firsts[1] + found[1]},
                 ),
             )
 
@@ -185,6 +221,22 @@ def _transposed(stage: Stage, other: Axis) -> tirx.Stmt:
     )
 
 
+def _is_enough(shared: Sequence[Any], inside: Sequence[Any], work: int) -> bool:
+    """Whether threads that share loops over `shared` have as much to do as each other."""
+    for extent in inside:
+        size = loops.value_of(extent)
+        if size is None:
+            return False
+        work *= size
+    count = 1
+    for extent in shared:
+        size = loops.value_of(extent)
+        if size is None:
+            return work <= loops.GRAIN
+        count *= size
+    return work <= loops.GRAIN or count >= _FEWEST_SHARED
+
+
 def share(stage: Stage, lanes: int) -> tirx.Stmt:
     """Return what computes a stage on all threads."""
     if not stage.axes:
@@ -195,57 +247,41 @@ def share(stage: Stage, lanes: int) -> tirx.Stmt:
     count = collapsible(stage, stage.axes)
     outer, inner = stage.axes[: len(stage.axes) - count], stage.axes[len(stage.axes) - count :]
     like = inner[-1].extent
+    names = [*(axis.var.name for axis in outer), inner[-1].var.name]
+    extents = [*(axis.extent for axis in outer), loops.product([a.extent for a in inner], like)]
     work = work_of(stage)
-    row = loops.product([axis.extent for axis in inner], like)
-    rows = loops.product([axis.extent for axis in outer], like)
-    extents = [axis.extent for axis in outer]
-    zero = loops.const(0, like)
+    # Loops are shared out from the outside, and as few as do: those inside are LLVM's to improve.
+    depth = len(extents)
+    while depth > 1 and _is_enough(extents[: depth - 1], extents[depth - 1 :], work):
+        depth -= 1
 
-    def run(row_index: Any, first: Any, number: Any) -> tirx.Stmt:
-        """Compute `number` elements of a row."""
+    def elements(found: list[Any], start: Any, number: Any) -> tirx.Stmt:
+        def element(i: Any) -> tirx.Stmt:
+            rest = loops.split_index(start + i, [axis.extent for axis in inner])
+            axes = (axis.var for axis in stage.axes)
+            return store(stage, dict(zip(axes, [*found, *rest], strict=True)))
 
-        def elements(found: list[Any]) -> tirx.Stmt:
-            def element(i: Any) -> tirx.Stmt:
-                rest = loops.split_index(first + i, [axis.extent for axis in inner])
-                axes = (axis.var for axis in stage.axes)
-                return store(stage, dict(zip(axes, [*found, *rest], strict=True)))
+        return _along(names[-1], number, _width(stage, lanes), element)
 
-            return _along(inner[-1].var.name, number, _width(stage, lanes), element)
-
-        return loops.unravel(row_index, extents, elements)
-
-    length = max(loops.GRAIN // work, 1)  # of the pieces that long rows are shared out in
-    if (loops.value_of(row) or length + 1) <= length:
-        return loops.blocks(
-            rows,
-            loops.work([row, work]),
-            lambda first, number: loops.loop(
-                "row",
-                number,
-                lambda i: run(first + i, zero, row),
+    def part(found: list[Any], start: Any, number: Any) -> tirx.Stmt:
+        """Compute `number` of the last loop that is shared out, and all that are in it."""
+        if depth == len(extents):
+            return elements(found, start, number)
+        return loops.loop(
+            names[depth - 1],
+            number,
+            lambda i: loops.nest(
+                names[depth:-1],
+                extents[depth:-1],
+                lambda more: elements(
+                    [*found, start + i, *more], loops.const(0, like), extents[-1]
+                ),
             ),
-            alone=emit(stage, {}, lanes),
-        )
-    if loops.value_of(rows) == 1:
-        return loops.blocks(
-            row,
-            loops.work([work]),
-            lambda first, number: run(zero, first, number),
         )
 
-    def shared(pieces: Any) -> tirx.Stmt:
-        def piece(found: list[Any]) -> tirx.Stmt:
-            row_index, which = found
-            start = which * length
-            return run(row_index, start, loops.simplify(tirx.min(length, row - start)))
-
-        return loops.blocks(
-            loops.product([rows, pieces], like),
-            loops.work([tirx.min(row, length), work]),
-            lambda first, number: loops.loop(
-                "piece", number, lambda i: loops.unravel(first + i, [rows, pieces], piece)
-            ),
-            alone=emit(stage, {}, lanes),
-        )
-
-    return loops.bind("pieces", loops.simplify(loops.ceil_div(row, length)), shared)
+    return loops.blocks(
+        loops.product(extents[:depth], like),
+        loops.work([*extents[depth:], work]),
+        lambda first, number: loops.ranges(names[:depth], extents[:depth], first, number, part),
+        alone=emit(stage, {}, lanes),
+    )

@@ -27,6 +27,7 @@ from tensorflow_tvm.schedules.stages import (
     Axis,
     Program,
     Stage,
+    cost_of_divisions,
     count_expensive,
     count_nodes,
     is_guarded,
@@ -37,6 +38,10 @@ from tensorflow_tvm.schedules.stages import (
 
 # Expressions that are copied into several places grow; beyond so many nodes they are not copied.
 _MOST_NODES = 64
+# What it takes to keep an element in memory and to read it again, in reads of memory.
+_KEPT = 2
+# As large is what has a size that is not known.
+_UNKNOWN = 64
 # A row is kept in the cache while it is gone over again: only if there are rows to share out.
 _FEWEST_ROWS = 4
 
@@ -131,12 +136,40 @@ def _should_inline(stage: Stage, readers: list[Stage]) -> bool:
         return True
     if count_expensive(value):
         return False
+    division = cost_of_divisions(value)
+    if division and division * (_times_computed(stage, readers) - 1) > _KEPT:
+        return False
     if any(reader.reduce for reader in readers) and is_guarded(value):
         return False
     places = sum(
         load.source.same_as(stage.outputs[0]) for reader in readers for load in reader.reads
     )
     return count_nodes(value) * places <= _MOST_NODES
+
+
+def _times_computed(stage: Stage, readers: list[Stage]) -> float:
+    """Return how often an element of `stage` is computed if its readers compute it themselves."""
+    return sum(
+        _ratio([*reader.axes, *reader.reduce], stage.axes)
+        for reader in readers
+        for load in reader.reads
+        if load.source.same_as(stage.outputs[0])
+    )
+
+
+def _ratio(axes: list[Axis], others: list[Axis]) -> float:
+    """Return how many times more elements `axes` have than `others`."""
+    rest = list(others)
+    ratio = 1.0
+    for axis in axes:
+        same = next((other for other in rest if is_same(axis.extent, other.extent)), None)
+        if same is None:
+            ratio *= _UNKNOWN if axis.size is None else axis.size
+        else:
+            rest.remove(same)
+    for axis in rest:
+        ratio /= _UNKNOWN if axis.size is None else max(axis.size, 1)
+    return ratio
 
 
 def _reads_each_once(reader: Stage, buffer: tirx.Var) -> bool:

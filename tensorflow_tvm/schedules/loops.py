@@ -28,6 +28,7 @@ LEAST_SHARED = 1 << 20
 GRAIN = 1 << 15
 # More would keep no more processors busy, and each takes its temporary memory anew.
 _MOST_BLOCKS = 128
+_MOST_RANGES = 2
 
 
 def const(value: int, like: Any) -> tirx.IntImm:
@@ -145,6 +146,7 @@ def blocks(
         is_odd = value_of(simplify(tirx.floormod(total, size))) != 0
 
         def block(index: Any) -> tirx.Stmt:
+            index = _natural(index, value_of(simplify(ceil_div(total, size))))
             return bind(
                 "first",
                 simplify(index * size),
@@ -164,6 +166,15 @@ def blocks(
         lambda grain: bind("least", least, lambda least: share(grain, least)),
     )
     return shared if value_of(is_small) == 0 else tirx.IfThenElse(is_small, whole, shared)
+
+
+def _natural(index: Any, extent: int | None) -> Any:
+    """Return `index` such that LLVM sees that it is not negative, and below a power of two.
+
+    Of what a thread is given it knows nothing, and so would take care that no product of it wraps.
+    """
+    most = int(tirx.max_value(_dtype(index)).value) if extent is None else extent - 1
+    return tirx.bitwise_and(index, const((1 << most.bit_length()) - 1, index))
 
 
 def work(factors: Sequence[Any]) -> Any:
@@ -209,6 +220,116 @@ def unravel(
         )
 
     return bind("index", simplify(index), lambda index: step(index, extents, []))
+
+
+def ranges(
+    names: Sequence[str],
+    extents: Sequence[Any],
+    first: Any,
+    number: Any,
+    body: Callable[[list[Any], Any, Any], tirx.Stmt],
+) -> tirx.Stmt:
+    """Return loops over `number` of what counts through `extents` in order, from `first` on.
+
+    They are as they would be over all of it, with other bounds, so that there is no division for
+    each of many. There must be one at least.
+
+    Parameters
+    ----------
+    names, extents
+        Of the loops, from the outermost to the innermost, which `body` makes.
+    body
+        Given the indices but for the last, and where that begins and how many it takes, returns
+        what does it.
+    """
+    *outer, last = [i for i, extent in enumerate(extents) if value_of(extent) != 1] or [0]
+    zero = const(0, first)
+    # TVM cannot simplify more loops with bounds like these in each other.
+    joined, outer = outer[: -_MOST_RANGES + 1], outer[-_MOST_RANGES + 1 :]
+
+    def inner(found: dict[int, Any], begin: Any, count: Any) -> tirx.Stmt:
+        if last == len(extents) - 1:
+            return body([found.get(i, zero) for i in range(last)], begin, count)
+
+        def one(index: Any) -> tirx.Stmt:
+            indices = {**found, last: begin + index}
+            return body([indices.get(i, zero) for i in range(len(extents) - 1)], zero, zero + 1)
+
+        return loop(names[last], count, one)
+
+    def step(left: list[int], found: dict[int, Any], begin: Any, count: Any) -> tirx.Stmt:
+        if not left:
+            return inner(found, begin, count)
+        axis, *rest = left
+        return parts(
+            names[axis],
+            product([extents[i] for i in (*rest, last)], first),
+            begin,
+            count,
+            lambda index, *part: step(rest, {**found, axis: index}, *part),
+        )
+
+    if not joined:
+        return step(outer, {}, first, number)
+
+    def prefix(index: Any, begin: Any, count: Any) -> tirx.Stmt:
+        return unravel(
+            index,
+            [extents[i] for i in joined],
+            lambda indices: step(outer, dict(zip(joined, indices, strict=True)), begin, count),
+        )
+
+    size = product([extents[i] for i in (*outer, last)], first)
+    return parts(names[joined[-1]], size, first, number, prefix)
+
+
+def parts(
+    name: str, size: Any, first: Any, number: Any, body: Callable[[Any, Any, Any], tirx.Stmt]
+) -> tirx.Stmt:
+    """Return a loop over ``body(i, begin, count)``: what falls into the `i`-th of equal parts.
+
+    Parameters
+    ----------
+    name
+        Of the loop.
+    size
+        How many make a part.
+    first, number
+        What to do: so many from there on, one at least.
+    body
+        Does `count` of the `i`-th part, from `begin` on.
+    """
+    zero = const(0, first)
+
+    def part(index: Any, size: Any, end: Any) -> tirx.Stmt:
+        start = index * size
+        return bind(
+            "begin",
+            simplify(tirx.max(first - start, zero)),
+            lambda begin: bind(
+                "count",
+                simplify(tirx.min(end - start, size) - begin),
+                lambda count: body(index, begin, count),
+            ),
+        )
+
+    def all_of(size: Any, end: Any, start: Any) -> tirx.Stmt:
+        count = simplify(tirx.floordiv(end - 1, size) - start + 1)
+        return loop(name, count, lambda i: bind("index", start + i, lambda i: part(i, size, end)))
+
+    return bind(
+        "part",
+        size,
+        lambda size: bind(
+            "end",
+            simplify(first + number),
+            lambda end: bind(
+                "start",
+                simplify(tirx.floordiv(first, size)),
+                lambda start: all_of(size, end, start),
+            ),
+        ),
+    )
 
 
 def split_index(index: Any, extents: Sequence[Any]) -> list[Any]:

@@ -147,15 +147,18 @@ def emit(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     axes = [axis for axis in stage.axes if axis.var not in indices]
     names = [axis.var.name for axis in axes]
     if axes and lanes > 1 and is_contiguous(stage, axes[-1].var):
+        rows = max(0, len(axes) - side_by_side(stage, lanes))
+        extents = [axis.extent for axis in axes]
         return loops.nest(
-            names[:-1],
-            [axis.extent for axis in axes[:-1]],
+            names[:rows],
+            extents[:rows],
             lambda found: columns(
                 stage,
                 {**indices, **dict(zip((a.var for a in axes), found, strict=False))},
-                loops.const(0, axes[-1].extent),
-                axes[-1].extent,
+                loops.const(0, extents[-1]),
+                loops.product(extents[rows:], extents[-1]),
                 lanes,
+                axes[rows:],
             ),
         )
 
@@ -175,13 +178,25 @@ def describe(stage: Stage, lanes: int) -> str:
     return "one element after the other, since what it reads is not side by side in memory"
 
 
+def side_by_side(stage: Stage, lanes: int) -> int:
+    """Return how many of the last axes make columns: as few as fill the registers."""
+    most = elementwise.collapsible(stage, stage.axes)
+    count, size = 1, stage.axes[-1].size
+    while count < most and size is not None and size < lanes * _ACCUMULATORS * 2:
+        factor = stage.axes[-count - 1].size
+        if factor is None:
+            break
+        count, size = count + 1, size * factor
+    return count
+
+
 def share_columns(stage: Stage, lanes: int) -> tirx.Stmt:
-    """Return what computes a stage with one axis, its columns, on all threads."""
-    (axis,) = stage.axes
+    """Return what computes a stage all of whose axes make columns on all threads."""
+    extents = [axis.extent for axis in stage.axes]
     return loops.blocks(
-        axis.extent,
+        loops.product(extents, extents[-1]),
         loops.work([a.extent for a in stage.reduce]),
-        lambda first, number: columns(stage, {}, first, number, lanes),
+        lambda first, number: columns(stage, {}, first, number, lanes, stage.axes),
         multiple=lanes * _accumulators(stage) * 2,
     )
 
@@ -192,9 +207,9 @@ def columns(
     first: Any,
     count: Any,
     lanes: int,
+    axes: list[Axis],
 ) -> tirx.Stmt:
-    """Return what computes `count` neighbours of the last axis side by side, from `first` on."""
-    axis = stage.axes[-1]
+    """Return what computes `count` neighbours along `axes` side by side, from `first` on."""
     statements = []
     start, rest = first, count
     width = lanes * _accumulators(stage) * 2
@@ -210,7 +225,7 @@ def columns(
 
         def tile(index: Any, start: Any = start, width: int = width) -> tirx.Stmt:
             begin = start + index * width
-            return _tile(stage, indices, begin, width)
+            return _tile(stage, indices, begin, width, axes)
 
         statements.append(loops.loop("tile", tiles, tile))
         start = loops.simplify(start + tiles * width)
@@ -220,7 +235,7 @@ def columns(
             loops.loop(
                 "rest",
                 rest,
-                lambda index: _row(stage, {**indices, axis.var: start + index}, 1),
+                lambda index: _row(stage, {**indices, **_along(axes, start + index)}, 1),
             )
         )
     return loops.sequence(*statements)
@@ -231,30 +246,37 @@ def _accumulators(stage: Stage) -> int:
     return _ACCUMULATORS if len(stage.values) == 1 else 1
 
 
-def _tile(stage: Stage, indices: dict[tirx.Var, Any], begin: Any, width: int) -> tirx.Stmt:
+def _along(axes: list[Axis], position: Any) -> dict[tirx.Var, Any]:
+    """Return what `axes` are where `position` counts through them."""
+    indices = loops.split_index(position, [axis.extent for axis in axes])
+    return dict(zip((axis.var for axis in axes), indices, strict=True))
+
+
+def _tile(
+    stage: Stage, indices: dict[tirx.Var, Any], begin: Any, width: int, axes: list[Axis]
+) -> tirx.Stmt:
     accumulators = _allocate(stage, width)
-    axis = stage.axes[-1]
+    like = axes[-1].extent
+
+    def at(lane: Any) -> dict[tirx.Var, Any]:
+        return {**indices, **_along(axes, begin + lane)}
 
     def each(body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
-        return loops.loop("lane", loops.const(width, axis.extent), body, ForKind.VECTORIZED)
+        return loops.loop("lane", loops.const(width, like), body, ForKind.VECTORIZED)
 
     def update(found: list[Any]) -> tirx.Stmt:
         reduced = dict(zip((a.var for a in stage.reduce), found, strict=True))
-        return each(
-            lambda lane: _update(
-                stage, {**indices, **reduced, axis.var: begin + lane}, accumulators, lane
-            )
-        )
+        return each(lambda lane: _update(stage, {**at(lane), **reduced}, accumulators, lane))
 
     return loops.sequence(
         *map(tirx.AllocBuffer, accumulators),
-        each(lambda lane: _start(stage, {**indices, axis.var: begin + lane}, accumulators, lane)),
+        each(lambda lane: _start(stage, at(lane), accumulators, lane)),
         loops.nest(
             [a.var.name for a in stage.reduce],
             [substitute(a.extent, indices) for a in stage.reduce],
             update,
         ),
-        each(lambda lane: _store(stage, {**indices, axis.var: begin + lane}, accumulators, lane)),
+        each(lambda lane: _store(stage, at(lane), accumulators, lane)),
     )
 
 

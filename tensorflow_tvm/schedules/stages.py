@@ -21,7 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tvm import ir, s_tir, tirx
-from tvm_ffi.structural import structural_equal, structural_mutate, structural_walk
+from tvm_ffi.structural import (
+    structural_equal,
+    structural_mutate,
+    structural_visit,
+    structural_walk,
+)
 
 from tensorflow_tvm.schedules import loops, operations
 
@@ -34,6 +39,9 @@ _CHEAP = (
 _CALL = 16
 _FREE_NODES = 32
 _NODES = 4
+# What divisions take, beside the memory that a tensor would need which keeps their results.
+_DIVISION = 1
+_INTEGER_DIVISION = 8  # which processors have no vectors of; division by a constant is none
 
 
 @dataclasses.dataclass
@@ -424,6 +432,30 @@ def count_expensive(value: Any) -> int:
 
     structural_walk(value, [(ir.Call, see)])
     return len(found)
+
+
+def cost_of_divisions(value: Any) -> int:
+    """Return how long an expression's divisions take, in reads of memory."""
+    found: list[int] = []
+    depth = 0  # of tensors whose indices are seen
+
+    def see_load(load: ir.TensorLoad, visitor: Any) -> None:
+        nonlocal depth
+        depth += 1
+        visitor.default_visit(load)
+        depth -= 1
+
+    def see(division: Any, visitor: Any) -> None:
+        is_float = str(division.ty).startswith(("float", "bfloat"))
+        if not is_float and not isinstance(division.b, tirx.IntImm):
+            found.append(_INTEGER_DIVISION)
+        elif not depth:  # quotients of indices by constants are mostly simplified away
+            found.append(_DIVISION)
+        visitor.default_visit(division)
+
+    kinds = (tirx.Div, tirx.Mod, tirx.FloorDiv, tirx.FloorMod)
+    structural_visit(value, [(ir.TensorLoad, see_load), *((kind, see) for kind in kinds)])
+    return sum(found)
 
 
 def count_nodes(value: Any) -> int:

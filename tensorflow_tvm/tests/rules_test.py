@@ -90,8 +90,31 @@ def test_broadcast(dtype, shape):
     )
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((1100003,), (1, 1100003), (1100003, 1), (1031, 1021), (5, 1, 220007), (101, 103, 107)),
+        *((11, 13, 97, 79), (64, 64, 67, 5), (3, 5, 7, 10007), (1, 1050001, 1, 1), (7, 3, 5, 9973)),
+        (5, 7, 11, 13, 217),
+    ],
+)
+def test_many_elements_that_threads_share(shape):
+    def reverse(x):
+        return te.compute(
+            x.shape, lambda *i: x(*(n - 1 - j for n, j in zip(x.shape, i, strict=True)))
+        )
+
+    x = tf.constant(np.arange(np.prod(shape), dtype="float32").reshape(shape))
+    expected = tf.reverse(x, range(len(shape)))
+    for names in (None, [" ".join("abcde"[: len(shape)])]):
+        np.testing.assert_array_equal(tftvm.op(reverse, shapes=names)(x), expected)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 17, 33), (3, 100, 16), (1, 301, 130)])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 1), (2, 17, 33), (3, 100, 16), (1, 301, 130), (2, 40, 3), (2, 3, 40), (3, 24, 32)],
+)
 def test_transpose(dtype, shape):
     _check(
         lambda x: topi.transpose(x, (0, 2, 1)),
@@ -99,6 +122,14 @@ def test_transpose(dtype, shape):
         _random(shape, dtype),
         shapes=["a b c"],
     )
+
+
+def test_short_rows_are_transposed_in_order():
+    x = _placeholder(8, 3, 100)
+    rules = _rules(x, topi.transpose(x, (0, 2, 1)))
+    assert rules["T_transpose"].startswith("elements in order")
+    x = _placeholder(8, 100, 3)
+    assert _rules(x, topi.transpose(x, (0, 2, 1)))["T_transpose"].startswith("squares")
 
 
 def test_stages_are_computed_where_they_are_needed():
@@ -128,6 +159,36 @@ def test_expensive_stages_are_computed_once():
         _random([33, 17]),
         shapes=["n d"],
     )
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+@pytest.mark.parametrize("rows", [33, "n"])
+def test_divisions_are_done_once(dtype, rows):
+    def divided(x, y, w):
+        t = te.compute(x.shape, lambda j: topi.div(x[j], y[j]), name="t")
+        return te.compute(w.shape, lambda i, j: t[j] + w[i, j], name="o")
+
+    rows = te.var(rows) if isinstance(rows, str) else rows
+    x, y = (te.placeholder((17,), dtype, name=name) for name in "xy")
+    w = te.placeholder((rows, 17), dtype, name="w")
+    tensors = [x, y, w, divided(x, y, w)]
+    assert "computed where" not in _rules(*tensors)["t"]
+    a, b, c = (np.arange(n, dtype=dtype) + 1 for n in (17, 17, 33 * 17))
+    c = c.reshape(33, 17)
+    quotient = a * 5 // b if dtype == "int32" else a * 5 / b
+    np.testing.assert_allclose(tftvm.build(tensors)["main"](a * 5, b, c), quotient + c)
+
+
+def test_divisions_of_as_many_elements_are_done_where_they_are_needed():
+    x = _placeholder(128, 64)
+    inverse = te.compute(x.shape, lambda i, j: 1.0 / x[i, j], name="inverse")
+    y = te.compute(x.shape, lambda i, j: inverse[i, j] * inverse[i, 63 - j], name="y")
+    assert _rules(x, y)["inverse"] == "computed where it is needed, in y"
+    n = te.var("n")
+    i = te.placeholder((n,), "int32", name="i")
+    halved = te.compute((n,), lambda j: i[j] // 2, name="halved")
+    z = te.compute((n,), lambda j: halved[j] + halved[n - 1 - j], name="z")
+    assert _rules(i, z)["halved"] == "computed where it is needed, in z"
 
 
 # Reductions.
@@ -175,6 +236,22 @@ def test_argmax_and_argmin(dtype, axis, shape):
                 lambda x, ours=ours: ours(x, axis=axis, select_last_index=False), shapes=shapes
             )
             np.testing.assert_array_equal(op(x), reference(x, axis))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "shape", [(3, 40, 50, 3), (1, 35, 7, 5), (2, 33, 1, 1), (2, 34, 129, 1), (70, 65, 61, 4)]
+)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_short_columns_side_by_side(dtype, shape, axis):
+    _check(
+        lambda x: topi.max(x, axis=axis) * 2.0,
+        lambda x: tf.reduce_max(x, axis) * 2.0,
+        _random(shape, dtype),
+        shapes=["n a b 4"] if shape[-1] == 4 else ["n a b c"],
+    )
+    result = tftvm.op(lambda x: topi.argmax(x, axis=axis))(_random(shape, dtype))
+    np.testing.assert_array_equal(result, tf.argmax(_random(shape, dtype), axis))
 
 
 def test_integer_sums_of_a_wide_tensor():
