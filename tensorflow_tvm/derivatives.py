@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
+import tvm
 from tvm import te, tirx
 
 from tensorflow_tvm import gradients, prim_functions, relax_functions
@@ -59,26 +60,31 @@ def with_gradients(
     functions = prim_functions.collect(obj, name)
     if gradient is None:
         return functions, {}
-    sources = obj if isinstance(obj, Mapping) else dict.fromkeys(functions, obj)
-    wanted = gradient if isinstance(gradient, Mapping) else dict.fromkeys(functions, gradient)
-    links = {}
-    for key, value in wanted.items():
-        if key not in functions:
+    sources = dict(obj) if isinstance(obj, Mapping) else dict.fromkeys(functions, obj)
+    wanted = dict(gradient) if isinstance(gradient, Mapping) else dict.fromkeys(functions, gradient)
+    links: dict[str, Gradient] = {}
+    while wanted:
+        # A gradient's own gradient comes after it.
+        key = next((key for key in wanted if key in functions), None)
+        if key is None:
             raise ValueError(
-                f"gradient= is for function '{key}', and there is none. The functions are "
-                f"{', '.join(functions)}."
+                f"gradient= is for function '{next(iter(wanted))}', and there is none. The "
+                f"functions are {', '.join(functions)}."
             )
-        if value is None:
+        link = _parse(wanted.pop(key), key)
+        if link is None:
             continue
-        link = value if isinstance(value, Gradient) else Gradient(value)
         verb = "derive" if link.function == _AUTO else "build"
         what = f"Cannot {verb} the gradient of TVM function '{key}'"
         if link.function == _AUTO or callable(link.function):
             new = f"{key}_grad"
             if new in functions:
                 raise ValueError(f"{what}: there is a function '{new}' already; call it otherwise.")
+            if link.function == _AUTO and not _has_gradient(functions[key]):
+                continue
             try:
-                functions[new], link = _make(sources[key], key, link)
+                sources[new], link = _make(sources[key], key, link)
+                functions[new] = _one(sources[new])
             except ValueError as error:
                 raise ValueError(f"{what}: {error}") from None
             link = dataclasses.replace(link, function=new)
@@ -87,15 +93,51 @@ def with_gradients(
     return functions, links
 
 
-def _make(source: Any, name: str, link: Gradient) -> tuple[tirx.PrimFunc, Gradient]:
-    """Return the gradient of the function `name`, and what it takes."""
+def _parse(value: Any, key: str) -> Gradient | None:
+    """Return what the caller says of one function's gradient."""
+    if value is None:
+        return None
+    link = value if isinstance(value, Gradient) else Gradient(value)
+    if not isinstance(link.function, str) and (
+        not callable(link.function) or hasattr(link.function, "to_callee")
+    ):
+        raise TypeError(
+            f"gradient= of '{key}' must be 'auto', the name of another function, a Python function "
+            f"on TE tensors, or a tensorflow_tvm.Gradient of one of those, given {value!r}."
+        )
+    if link.function == _AUTO and link.takes != Gradient(_AUTO).takes:
+        raise ValueError(
+            f"gradient= of '{key}' says takes={list(link.takes)}, and a derived gradient takes "
+            "what it needs. Leave takes= out."
+        )
+    return link
+
+
+def _has_gradient(function: tirx.PrimFunc) -> bool:
+    """Whether a function has inputs and outputs of floating point: others have no gradient."""
+    signature = prim_functions.signature_of(function)
+    return all(
+        any(tf.as_dtype(argument.dtype).is_floating for argument in arguments)
+        for arguments in (signature.inputs, signature.outputs)
+    )
+
+
+def _one(source: Any) -> tirx.PrimFunc:
+    relaxed = relax_functions.find(source, "")
+    if relaxed is not None:
+        return relax_functions.to_prim_func(*relaxed)
+    return prim_functions.from_tensors(source)
+
+
+def _make(source: Any, name: str, link: Gradient) -> tuple[Any, Gradient]:
+    """Return the gradient of the function `name`, for TVM to build, and what it takes."""
     relaxed = relax_functions.find(source, name)
     if relaxed is not None and link.function == _AUTO:
         function, module = relaxed
         function, wrt = relax_functions.differentiate(function, link.wrt)
-        return relax_functions.to_prim_func(function, module), Gradient(
-            None, ("args", "grads"), wrt
-        )
+        others = {v: f for v, f in module.functions.items() if isinstance(f, tirx.PrimFunc)}
+        gradient = tvm.IRModule({**others, tvm.ir.GlobalVar(f"{name}_grad"): function})
+        return gradient, Gradient(None, ("args", "grads"), wrt)
     tensors = [source] if isinstance(source, te.Tensor) else source
     if not isinstance(tensors, (list, tuple)) or not all(isinstance(t, te.Tensor) for t in tensors):
         raise ValueError(
@@ -103,8 +145,7 @@ def _make(source: Any, name: str, link: Gradient) -> tuple[tirx.PrimFunc, Gradie
             "functions can be looked into. Name a function for it: gradient={'f': 'f_grad'}."
         )
     make = _derive if link.function == _AUTO else _write
-    added, link = make(list(tensors), link)
-    return prim_functions.from_tensors(added), link
+    return make(list(tensors), link)
 
 
 def _derive(tensors: list[te.Tensor], link: Gradient) -> tuple[list[te.Tensor], Gradient]:

@@ -199,8 +199,13 @@ class Function:
             try:
                 self._library.check_function(function)
             except tf.errors.NotFoundError as error:
+                hint = (
+                    ' "auto" is for tftvm.build, export_library and op, which can derive one.'
+                    if function == "auto"
+                    else ""
+                )
                 raise ValueError(
-                    f"{self._context}: gradient '{function}': {error.message}"
+                    f"{self._context}: gradient '{function}': {error.message}{hint}"
                 ) from None
             if function == self.name:
                 raise ValueError(f"{self._context} cannot be its own gradient.")

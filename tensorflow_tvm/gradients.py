@@ -265,6 +265,9 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
     said = callee.get("gradient")
     name = getattr(op, "name", None)  # an eager op has none
     what = f"TVM function '{callee['function']}' of library '{callee['library_name']}'"
+    floating = [output.dtype.is_floating for output in op.outputs]
+    if not any(floating):
+        return [None] * len(op.inputs)
     if said is None:
         node = f" (op '{name}')" if name else ""
         raise LookupError(f"{what}{node} has no gradient. {_WAYS}. Or call tf.stop_gradient on it.")
@@ -273,7 +276,6 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
     count = len(op.inputs) - library_count - op.get_attr("NS")
     inputs, libraries = op.inputs[:count], op.inputs[count : count + library_count]
     outputs = op.outputs
-    floating = [output.dtype.is_floating for output in outputs]
     try:
         taken = gradient.arguments(inputs, outputs, floating)
         wrt = gradient.differentiated([tensor.dtype for tensor in inputs])
@@ -297,6 +299,9 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
         outputs[0].device,
         what,
     )
+    # An outer tape may be all that is left of the function, see `Function`.
+    if (owners := getattr(outputs[0], "_tvm_libraries", None)) is not None:
+        results[0]._tvm_libraries = owners
     gradients: list[tf.Tensor | None] = [None] * len(op.inputs)
     for i, result in zip(wrt, results, strict=True):
         gradients[i] = result
@@ -360,7 +365,13 @@ def by_input(
     """
     outputs = tf.nest.flatten(outputs)
     dys = [dy for dy, output in zip(dys, outputs, strict=True) if output.dtype.is_floating]
-    given = gradient(inputs, outputs, dys, attrs)
+    try:
+        given = gradient(inputs, outputs, dys, attrs)
+    except TypeError as error:
+        raise TypeError(
+            f"{context}: its gradient in Python, called with {len(inputs)} inputs, {len(outputs)} "
+            f"outputs and {len(dys)} gradients of outputs, failed: {error}"
+        ) from error
     given = list(given) if isinstance(given, (list, tuple)) else [given]
     floating = [i for i, tensor in enumerate(inputs) if tensor.dtype.is_floating]
     results: list[tf.Tensor | None] = [None] * len(inputs)
@@ -373,7 +384,13 @@ def by_input(
     for i, value in zip(of, given, strict=True):
         if value is None or i not in floating:
             continue
-        value = tf.convert_to_tensor(value, inputs[i].dtype)
+        is_tensor = isinstance(value, (tf.Tensor, tf.Variable, tf.IndexedSlices))
+        value = tf.convert_to_tensor(value, None if is_tensor else inputs[i].dtype)
+        if value.dtype != inputs[i].dtype:
+            raise TypeError(
+                f"{context}: its gradient returned {value.dtype.name} for input {i}, which is "
+                f"{inputs[i].dtype.name}; expected the input's dtype: tf.cast it."
+            )
         if not value.shape.is_compatible_with(inputs[i].shape):
             raise ValueError(
                 f"{context}: its gradient returned shape {value.shape} for input {i}, of shape "
@@ -402,6 +419,13 @@ def of_reference(
             f"{context}: gradient_from= returned {len(outputs)} floating-point outputs; expected "
             f"{len(dys)}, as the function itself has."
         )
+    for i, (output, dy) in enumerate(zip(outputs, dys, strict=True)):
+        if output.dtype != dy.dtype or not output.shape.is_compatible_with(dy.shape):
+            raise ValueError(
+                f"{context}: gradient_from= returned {output.dtype.name}{output.shape} as output "
+                f"{i}; expected {dy.dtype.name}{dy.shape}, as the function itself has. It must "
+                "compute the same."
+            )
     return tape.gradient(outputs, list(inputs), output_gradients=list(dys))
 
 

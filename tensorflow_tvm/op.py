@@ -24,7 +24,7 @@ import operator
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -76,7 +76,8 @@ def op(
     gradient : str, callable or Gradient, optional
         ``"auto"`` derives the function's gradient. Or a Python function on TE tensors, called with
         the inputs, the outputs, the gradients of the outputs, and the attrs by name; it returns
-        the gradient of each input of floating point. A `Gradient` says otherwise.
+        the gradient of each input of floating point. A `Gradient` says otherwise. A dict has
+        those for the function, by its name, and for its gradient, by that and ``_grad``.
     gradient_from : callable, optional
         A TensorFlow function that computes the same, to be differentiated by TensorFlow.
 
@@ -142,6 +143,11 @@ class Op:
         # Adds the gradient in Python, if there is one, to a compiled function.
         self._add_gradient: Callable[[Function], Function] | None = None
         if gradient_from is not None:
+            if not callable(gradient_from):
+                raise TypeError(
+                    f"{self._context}: gradient_from must be a TensorFlow function that computes "
+                    f"the same, given {gradient_from!r}."
+                )
             if gradient is not None:
                 raise ValueError(f"{self._context}: give gradient= or gradient_from=, not both.")
             self._add_gradient = operator.methodcaller("with_gradient_from", gradient_from)
@@ -465,7 +471,7 @@ class Op:
             )
             results = compiler_.check_results(self._run(placeholders, attrs), placeholders)
             functions, links = compiler_.with_gradients(
-                [*placeholders, *results], self._name, self._gradient_with(attrs)
+                [*placeholders, *results], self._name, self._gradient_with(attrs, self._gradient)
             )
         content, _ = compiler_.compile_library(
             functions, self._target, None, self._libm, self._where, links
@@ -479,9 +485,11 @@ class Op:
         ]
         return result if self._add_gradient is None else self._add_gradient(result), entries
 
-    def _parse_gradient(self, gradient: Any) -> Gradient | None:
+    def _parse_gradient(self, gradient: Any) -> Gradient | dict[str, Gradient | None] | None:
         if gradient is None or isinstance(gradient, Gradient):
             return gradient
+        if isinstance(gradient, Mapping):
+            return {name: self._parse_gradient(value) for name, value in gradient.items()}
         if gradient == "auto" or (callable(gradient) and not isinstance(gradient, (Function, Op))):
             return Gradient(gradient)
         raise TypeError(
@@ -490,9 +498,10 @@ class Op:
             "gradient_from= or with_gradient."
         )
 
-    def _gradient_with(self, attrs: dict[str, Any]) -> Gradient | None:
+    def _gradient_with(self, attrs: dict[str, Any], gradient: Any) -> Any:
         """Return the gradient for values of attrs."""
-        gradient = self._gradient
+        if isinstance(gradient, Mapping):
+            return {name: self._gradient_with(attrs, value) for name, value in gradient.items()}
         if attrs and gradient is not None and callable(gradient.function):
             function = functools.partial(gradient.function, **attrs)
             return dataclasses.replace(gradient, function=function)

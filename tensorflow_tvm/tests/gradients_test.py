@@ -337,6 +337,32 @@ def test_second_order(run, module):
     np.testing.assert_allclose(run(second_order(from_tensorflow), X, W), expected, rtol=1e-4)
 
 
+def _second_order(function):
+    def gradient(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.sin(function(x)))
+            dx = inner.gradient(y, x)
+        return outer.gradient(dx, x)
+
+    return gradient
+
+
+def test_derived_second_order(run):
+    def cube(x):
+        return te.compute(x.shape, lambda i: x[i] * x[i] * x[i], name="y")
+
+    expected = _second_order(lambda x: x**3)(tf.constant(X))
+    op = tftvm.op(cube, shapes=["n"], gradient={"cube": "auto", "cube_grad": "auto"})
+    np.testing.assert_allclose(run(_second_order(op), X), expected, rtol=1e-4, atol=1e-4)
+    x = te.placeholder((te.var("n"),), "float32", name="x")
+    built = tftvm.build([x, cube(x)], name="f", gradient={"f_grad": "auto", "f": "auto"})
+    assert built.functions == ("f", "f_grad", "f_grad_grad")
+    np.testing.assert_allclose(run(_second_order(built["f"]), X), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_no_third_order(module):
     scale = module.func("scale", gradient="scale_grad")
     x, w = tf.constant(X), tf.constant(W)
@@ -348,6 +374,27 @@ def test_no_third_order(module):
         dx = inner.gradient(y, x)
     with pytest.raises(LookupError, match="'scale_grad' of library .* has no gradient"):
         outer.gradient(dx, x)
+
+
+def test_functions_of_integers_have_none(run):
+    @tftvm.op(gradient="auto", shapes=["n"])
+    def next_one(x):
+        return te.compute(x.shape, lambda i: x[i] + 1, name="y")
+
+    np.testing.assert_array_equal(run(next_one, np.int32([1, 2])), [2, 3])
+    check(run, next_one, lambda x: x + 1.0, X)
+
+
+def test_outputs_of_integers_have_none():
+    @tftvm.op(gradient="auto", shapes=["n"])
+    def to_int(x):
+        return te.compute(x.shape, lambda i: x[i].astype("int32"), name="y")
+
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.cast(to_int(x), tf.float32)
+    assert tape.gradient(y, x) is None
 
 
 # Where gradients are.
@@ -384,6 +431,25 @@ def test_a_temporary_function():
     del tape, y
     gc.collect()
     assert tftvm.stats()["libraries"] == before
+
+
+def test_a_temporary_function_and_two_tapes():
+    def first_order(x):
+        a = te.placeholder((3,), "float32", name="a")
+        y = te.compute((3,), lambda i: a[i] * a[i] * 321.0, name="y")
+        both = {"f": "auto", "f_grad": "auto"}
+        function = tftvm.build([a, y], name="f", gradient=both)["f"]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x)
+
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        dx = first_order(x)
+    gc.collect()
+    np.testing.assert_allclose(tape.gradient(dx, x), [642.0] * 3)
 
 
 def test_recompute_grad(module):
@@ -506,6 +572,7 @@ def test_none(module):
     [
         ("scale_gard", ValueError, "gradient 'scale_gard': .*has no function 'scale_gard'"),
         ("scale", ValueError, "cannot be its own gradient"),
+        ("auto", ValueError, '"auto" is for tftvm.build, export_library and op'),
         (1, TypeError, "gradient must be the name of a function.*given 1"),
         (lambda x: x, TypeError, "For a Python function use with_gradient"),
         ("scale_dx", ValueError, r"must be a function that takes x: float32\[n\], w: float32\[n\]"),
@@ -576,12 +643,28 @@ def test_wrong_results_of_a_gradient(module, plain):
             "returned 2 floating-point outputs; expected 1",
         ),
         (
+            module["scale"].with_gradient_from(lambda x, w: tf.reduce_sum(x * w)),
+            r"gradient_from= returned float32\(\) as output 0; expected float32\(3,\)",
+        ),
+        (
             plain.func("scale", gradient=plain.func("scale_grad", output_shape=[[1], [1]])),
             r"returned shape \(1,\)|expected to match",
         ),
     ):
         with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=message):
             gradient_of(function)(X, W)
+    for gradient, message in (
+        (
+            lambda x: x,
+            "called with 2 inputs, 1 outputs and 1 gradients of outputs, failed: .*takes 1",
+        ),
+        (
+            lambda x, w, y, dy: (tf.cast(dy, tf.float64), dy),
+            "returned float64 for input 0, which is",
+        ),
+    ):
+        with pytest.raises(TypeError, match=message):
+            gradient_of(module["scale"].with_gradient(gradient))(X, W)
     with pytest.raises(TypeError, match="expected a gradient as a function"):
         module["scale"].with_gradient("scale_grad")
     with pytest.raises(TypeError, match="expected a TensorFlow function"):
@@ -608,6 +691,13 @@ def test_what_cannot_be_built():
     function = libraries.prim_func("scale", functions["scale"])
     with pytest.raises(ValueError, match="it is a PrimFunc, and only functions of TE"):
         tftvm.build(function, gradient="auto")
+    for gradient in (3, ["auto"]):
+        with pytest.raises(TypeError, match="must be 'auto', the name of another function"):
+            tftvm.build(functions, gradient={"scale": gradient})
+    with pytest.raises(ValueError, match="a derived gradient takes what it needs"):
+        tftvm.build(functions, gradient={"scale": tftvm.Gradient("auto", takes=["grads"])})
+    with pytest.raises(TypeError, match="gradient_from must be a TensorFlow function"):
+        tftvm.op(_product._function, gradient_from=3)
     with pytest.raises(TypeError, match="gradient must be 'auto', a Python function on TE"):
         tftvm.op(_product._function, gradient=1)
     x = te.placeholder((4,), "float32", name="x")
