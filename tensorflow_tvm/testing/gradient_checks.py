@@ -33,6 +33,15 @@ _ADVICE = (
     "Correct the gradient function: it gets the gradients of the outputs, and returns one for each "
     "input, of its shape and dtype. Where an input has none on purpose, gradients=False."
 )
+_PRESENCE_ADVICE = (
+    "Compute with TensorFlow ops or TVM functions in each execution: .numpy() and NumPy have no "
+    "gradients. Or give it one gradient, by tf.custom_gradient. If there is to be none, "
+    "gradients=False."
+)
+
+
+class NoGradient(NotAvailable):
+    """There is no gradient in an eager call, of inputs and outputs that could have one."""
 
 
 class Gradients:
@@ -63,14 +72,30 @@ class Gradients:
             weights.append(np.asarray(signs * rng.uniform(0.5, 1.5, array.shape), array.dtype))
         return weights
 
-    def on_tape(self, call: Callable, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor | None]:
-        """Return the gradients of a call on tensors, in eager calls and in functions."""
+    def on_tape(
+        self, call: Callable, tensors: Sequence[tf.Tensor], *, or_none: bool = False
+    ) -> list[tf.Tensor | None]:
+        """Return the gradients of a call on tensors, in eager calls and in functions.
+
+        With `or_none`, None stands for those that are not registered, too.
+        """
         watched = [tensors[i] for i in self.inputs]
         with tf.GradientTape() as tape:
             tape.watch(watched)
             outputs = call(*tensors)
         targets = [outputs[i] for i in self.outputs]
+        if or_none:
+            return self._on_tape_or_none(tape, targets, watched)
         return self._dense(tape.gradient(targets, watched, self._weight_tensors()))
+
+    @tf.autograph.experimental.do_not_convert  # AutoGraph would make another error of it
+    def _on_tape_or_none(
+        self, tape: tf.GradientTape, targets: list[tf.Tensor], watched: list[tf.Tensor]
+    ) -> list[tf.Tensor | None]:
+        try:
+            return self._dense(tape.gradient(targets, watched, self._weight_tensors()))
+        except LookupError:
+            return [None] * len(watched)
 
     def in_tf1_graph(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor | None]:
         """Return the gradients in a TF1 graph."""
@@ -95,10 +120,10 @@ class Gradients:
     def _find(self) -> list[np.ndarray | None]:
         if self._wanted is False:
             raise Skipped("gradients=False")
-        missing = None
+        missing, kind = None, NoGradient
         if not self.inputs or not self.outputs:
             which = "output" if self.inputs else "input"
-            missing = f"no {which} is of float16, bfloat16, float32 or float64"
+            missing, kind = f"no {which} is of float16, bfloat16, float32 or float64", NotAvailable
         else:
             try:
                 gradients = self.on_tape(self.subject, self.subject.tensors())
@@ -114,7 +139,7 @@ class Gradients:
                 f"there is no gradient, and gradients=True asks for one: {missing}.",
                 "Give one by tf.custom_gradient, or by tf.RegisterGradient for an op of your own.",
             )
-        raise NotAvailable(missing)
+        raise kind(missing)
 
 
 def gradients(gradients: Gradients) -> None:
@@ -269,7 +294,7 @@ def _sample(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 def gradients_in_graphs(gradients: Gradients) -> None:
     """Check that gradients in a tf.function and a TF1 session are those of an eager call."""
     subject = gradients.subject
-    gradients.eager  # noqa: B018
+    expected, none = _expected(gradients)
     for kind in (subject_.STATIC, subject_.UNKNOWN):
         try:
             subject.function(kind)
@@ -277,12 +302,31 @@ def gradients_in_graphs(gradients: Gradients) -> None:
             continue  # another check says so
         try:
             function = tf.function(
-                lambda *tensors: _present(gradients.on_tape(subject, tensors)),
+                lambda *tensors: _present(
+                    gradients.on_tape(subject, tensors, or_none=none is not None)
+                ),
                 input_signature=subject.specs(kind),
             ).get_concrete_function()
         except NotImplementedError:
             continue  # as it says, for unknown dimensions
-        _compare(gradients, function(*subject.tensors()), f"in a tf.function of {kind}")
+        _compare(gradients, expected, function(*subject.tensors()), f"in a tf.function of {kind}")
+    _compare_in_session(gradients, expected, none)
+    if none is not None:
+        raise none
+
+
+def _expected(gradients: Gradients) -> tuple[list[np.ndarray | None], NoGradient | None]:
+    """Return the gradients in an eager call, and why there are none if so."""
+    try:
+        return gradients.eager, None
+    except NoGradient as error:
+        return [None] * len(gradients.inputs), error
+
+
+def _compare_in_session(
+    gradients: Gradients, expected: list[np.ndarray | None], none: NoGradient | None
+) -> None:
+    subject = gradients.subject
     try:
         subject.in_session  # noqa: B018
     except Exception:
@@ -293,28 +337,39 @@ def gradients_in_graphs(gradients: Gradients) -> None:
             tf.compat.v1.placeholder(dtype, array.shape)
             for array, dtype in zip(subject.arrays, subject.dtypes, strict=True)
         ]
-        fetches = _present(gradients.in_tf1_graph(inputs))
+        try:
+            fetches = _present(gradients.in_tf1_graph(inputs))
+        except LookupError:
+            if none is None:
+                raise
+            return  # as in an eager call
+    if none is not None and not fetches:
+        return
     session = subject.start_session(graph)
     feeds = dict(zip(inputs, subject.arrays, strict=True))
-    _compare(gradients, session.run(fetches, feeds), "in a TF1 session")
+    _compare(gradients, expected, session.run(fetches, feeds), "in a TF1 session")
 
 
 def gradients_in_saved_model(gradients: Gradients) -> None:
     """Check that gradients are there in a SavedModel that was loaded again."""
     subject = gradients.subject
-    gradients.eager  # noqa: B018
+    expected, none = _expected(gradients)
     model = subject.loaded_model
     try:
         given = gradients.on_tape(model.call, subject.tensors())
     except NotImplementedError as error:
         raise NotAvailable(first_line(error)) from None  # for unknown dimensions
     except LookupError as error:
+        if none is not None:
+            raise none from None
         raise CheckFailed(
             f"a SavedModel that was loaded again has no gradient: {first_line(error)}",
             "Save with tf.custom_gradient or a registered gradient. If the model is only for "
             "inference, skip=['gradients_in_saved_model'].",
         ) from error
-    _compare(gradients, _present(given), "in a SavedModel that was loaded again")
+    _compare(gradients, expected, _present(given), "in a SavedModel that was loaded again")
+    if none is not None:
+        raise none
 
 
 def _present(gradients: Sequence[Any]) -> dict[str, Any]:
@@ -322,19 +377,22 @@ def _present(gradients: Sequence[Any]) -> dict[str, Any]:
     return {str(i): gradient for i, gradient in enumerate(gradients) if gradient is not None}
 
 
-def _compare(gradients: Gradients, given: dict[str, Any], how: str) -> None:
-    if gradients.subject.stateful:
-        return
-    for i, (number, expected) in enumerate(zip(gradients.inputs, gradients.eager, strict=True)):
+def _compare(
+    gradients: Gradients,
+    wanted: Sequence[np.ndarray | None],
+    given: dict[str, Any],
+    how: str,
+) -> None:
+    for i, (number, expected) in enumerate(zip(gradients.inputs, wanted, strict=True)):
         name = f"the gradient for input {number}"
         value = given.get(str(i))
         if (value is None) != (expected is None):
             raise CheckFailed(
                 f"{name} is {'None' if value is None else 'there'} {how}, unlike in an eager call.",
-                _ADVICE,
+                _PRESENCE_ADVICE,
                 output=name,
             )
-        if expected is None:
+        if expected is None or gradients.subject.stateful:
             continue
         difference = first_difference(expected, to_array(value), gradients.subject.tolerance)
         if difference is not None:

@@ -358,6 +358,50 @@ def test_gradient_in_eager_calls_only():
     assert "as in an eager call, in a tf.function of known shapes" in str(error)
 
 
+def test_gradient_in_graphs_only():
+    def f(x):
+        return tf.constant(x.numpy() * 2.0) if tf.executing_eagerly() else x * 2.0
+
+    error = failure(f, [X])
+    assert error.check == "gradients_in_graphs"
+    assert "input 0 is there in a tf.function of known shapes, unlike in an eager" in str(error)
+    assert ".numpy() and NumPy have no gradients" in error.advice
+    error = failure(f, [X], skip=[NEW_PROCESS, "gradients_in_graphs"])
+    assert error.check == "gradients_in_saved_model"
+    assert "input 0 is there in a SavedModel that was loaded again, unlike in" in str(error)
+    error = failure(f, [X], stateful=True)
+    assert error.check == "gradients_in_graphs"
+    assert check_op(f, [X], gradients=False, skip=NEW_PROCESS).ok
+
+
+def test_gradient_in_some_executions_only():
+    def f(x):
+        in_session = not tf.compat.v1.executing_eagerly_outside_functions()
+        return x * 2.0 if in_session else tf.stop_gradient(x * 2.0)
+
+    error = failure(f, [X])
+    assert error.check == "gradients_in_graphs"
+    assert "input 0 is there in a TF1 session, unlike in an eager call" in str(error)
+    error = failure(lambda x: x * 2.0 if tf.executing_eagerly() else tf.stop_gradient(x * 2.0), [X])
+    assert error.check == "gradients_in_graphs"
+    assert "input 0 is None in a tf.function of known shapes, unlike in an eager" in str(error)
+
+
+def test_no_gradient_anywhere_is_no_fault():
+    report = check_op(tf.stop_gradient, [X], skip=NEW_PROCESS)
+    for check in ("gradients", "gradients_in_graphs", "gradients_in_saved_model"):
+        assert report[check].status == "not available"
+        assert "no output depends on an input" in report[check].reason
+
+
+def test_graphs_may_refuse_size_zero():
+    def pool(x):
+        return tf.nn.max_pool2d(x, 2, 2, "VALID")
+
+    x = np.arange(40, dtype=np.float32).reshape(1, 5, 4, 2)
+    assert check_op(pool, [x], skip=NEW_PROCESS)["zero_size"].status == "ok"
+
+
 def test_wrong_static_shape():
     def f(x):
         y = tf.py_function(lambda a: a[1:], [x], tf.float32)
@@ -566,7 +610,7 @@ def test_wrong_on_misaligned_input(faults_path):
         loads_aligned(*(tvm_ffi.from_dlpack(p, require_alignment=0) for p in pointers))
         return y
 
-    checks = ["threads", "gradients"]
+    checks = ["threads", "gradients", "gradients_in_graphs", "gradients_in_saved_model"]
     assert check_op(f, [X], skip=[*checks, NEW_PROCESS]).ok
     only_eager = [*checks, NEW_PROCESS, "function", "xla"]
     error = failure(f, [X], misaligned=True, skip=only_eager)
