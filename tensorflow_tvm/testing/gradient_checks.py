@@ -29,6 +29,9 @@ from tensorflow_tvm.testing.report import CheckFailed, NotAvailable, Skipped, fi
 from tensorflow_tvm.testing.subject import Subject, to_array
 
 _ELEMENTS = 32  # of each input are checked
+# How far a gradient may be from a slope, relative to it, besides what rounding of the outputs and
+# the finite step explain: what computes both is rounded inside, too.
+_SLACK = {"float64": 3e-8, "float32": 4e-4, "float16": 0.06, "bfloat16": 0.18}
 _ADVICE = (
     "Correct the gradient function: it gets the gradients of the outputs, and returns one for each "
     "input, of its shape and dtype. Where an input has none on purpose, gradients=False."
@@ -199,10 +202,10 @@ class _Slope:
     low: float
     high: float
     error: float  # of rounding and of the finite step
-    epsilon: float
+    slack: float
 
     def _tolerance(self, given: float) -> float:
-        return self.error + 2 * self.epsilon**0.5 * max(abs(self.middle), abs(given))
+        return self.error + self.slack * max(abs(self.middle), abs(given))
 
     def fits(self, given: float) -> bool:
         tolerance = self._tolerance(given)
@@ -268,7 +271,13 @@ def _slope_by_step(
     wide, middle = difference(0, 4), difference(1, 3)
     left, right = difference(1, 2), difference(2, 3)
     # Each output is rounded, by itself.
-    epsilons = [EPSILON[tf.as_dtype(subject.expected[i].dtype).name] for i in gradients.outputs]
+    names = [tf.as_dtype(subject.expected[i].dtype).name for i in gradients.outputs]
+    epsilons = [EPSILON[name] for name in names]
+    names.append(tf.as_dtype(array.dtype).name)
+    if max(EPSILON[name] for name in names) < 1e-6:
+        # Curvature, which is no kink, cancels; with fewer bits, rounding hides it.
+        with np.errstate(invalid="ignore", over="ignore"):
+            left, right = 2 * left - difference(0, 2), 2 * right - difference(2, 4)
     rounding = sum(
         float(np.sum((w * y * epsilon) ** 2))
         for w, y, epsilon in zip(weights, sums[2], epsilons, strict=True)
@@ -279,7 +288,7 @@ def _slope_by_step(
         min(middle, left, right),
         max(middle, left, right),
         error,
-        max(EPSILON[tf.as_dtype(array.dtype).name], *epsilons),
+        max(_SLACK[name] for name in names),
     )
     return slope if np.all(np.isfinite([middle, left, right, error])) else None
 

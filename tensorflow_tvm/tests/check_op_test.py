@@ -26,6 +26,7 @@ from tvm import te
 
 import tensorflow_tvm as tftvm
 from tensorflow_tvm.testing import CheckFailed, check_op, execution_checks
+from tensorflow_tvm.testing.check import CHECKS
 from tensorflow_tvm.tests import libraries
 
 # It imports TensorFlow in a process of its own: for tests that are about that.
@@ -240,6 +241,30 @@ def test_gradients_that_are_wrong_are_found_in_each_dtype(dtype):
 
     error = failure(f, [tf.constant([0.5, 1.0, -1.0], dtype)])
     assert error.check == "gradients"
+
+
+def test_gradients_that_are_off_by_one_in_a_thousand_are_found_in_float32():
+    @tf.custom_gradient
+    def f(x):
+        return tf.tanh(x), lambda dy: 1.001 * dy * (1 - tf.tanh(x) ** 2)
+
+    assert failure(f, [X]).check == "gradients"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gradients_of_long_sums_one_by_one_pass(seed):
+    def f(x, y):
+        return tf.cumsum(x * y, 1)[:, -1]
+
+    def normalize(x):
+        mean, variance = tf.nn.moments(x, [0])
+        return (x - mean) * tf.math.rsqrt(variance + 1e-3)
+
+    rng = np.random.default_rng(seed)
+    others = [check for check in CHECKS if check not in ("eager", "gradients")]
+    x, y, z = (rng.normal(size=s).astype(np.float32) for s in ((1, 1000), (1, 1000), (32, 1)))
+    assert check_op(f, [x, y], gradients=True, skip=others).ok
+    assert check_op(normalize, [z + 10], gradients=True, skip=others).ok
 
 
 @pytest.mark.parametrize(
