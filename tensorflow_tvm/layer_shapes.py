@@ -16,7 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from tensorflow_tvm.dimensions import NAME, evaluate, parse_shape, symbols
@@ -49,8 +50,14 @@ def split(
     Raises
     ------
     ValueError
-        If the function has no such inputs.
+        If the function has no such inputs, or two weights have one name.
     """
+    for i, name in enumerate(weights):
+        if name in weights[:i]:
+            raise ValueError(
+                f"{context}: two weights are called '{name}', and each must be another input of "
+                "the function. Rename or remove one."
+            )
     if arguments is None:
         return None
     names = [argument.name for argument in arguments]
@@ -71,6 +78,55 @@ def split(
             "Call all weights like the inputs that they are, or none: then they come last."
         )
     return [i for i in range(len(names)) if i not in found], found
+
+
+def check_sizes(sizes: Any, shapes: Iterable[Any], context: str) -> dict[str, int]:
+    """Return the sizes that a layer was given, as integers.
+
+    Parameters
+    ----------
+    sizes
+        What was given.
+    shapes
+        All shapes in which there may be symbols; None where one is not known.
+    context
+        What messages begin with.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no sizes of symbols.
+    """
+    if sizes is None:
+        return {}
+    if not isinstance(sizes, Mapping):
+        raise TypeError(
+            f"{context}: sizes must be a dict from symbols to integers, such as {{'n': 32}}, given "
+            f"{sizes!r}."
+        )
+    there = list(dict.fromkeys(s for shape in shapes for dim in shape or () for s in _names(dim)))
+    checked = {}
+    for symbol, size in sizes.items():
+        if symbol not in there:
+            listed = f"the symbols {', '.join(there)}" if there else "no symbols"
+            raise ValueError(
+                f"{context}: sizes has {symbol!r}, and the shapes of its function's inputs and of "
+                f"its weights have {listed}. Correct or remove it."
+            )
+        try:
+            checked[symbol] = operator.index(size)
+        except TypeError:
+            checked[symbol] = -1
+        if isinstance(size, bool) or checked[symbol] < 0:
+            raise ValueError(
+                f"{context}: sizes says that {symbol} is {size!r}; expected an integer of at least "
+                "0."
+            )
+    return checked
+
+
+def _names(dim: int | str) -> list[str]:
+    return sorted(symbols(dim)) if isinstance(dim, str) else []
 
 
 def bind(
@@ -118,7 +174,7 @@ def parse_weight_shape(shape: Any, what: str) -> tuple[int | str, ...] | None:
     try:
         dims: list[int | str] = []
         for dim in shape:
-            dims.extend(parse_shape(dim) if isinstance(dim, str) else (int(dim),))
+            dims.extend(parse_shape(dim) if isinstance(dim, str) else (operator.index(dim),))
         return tuple(dims)
     except TypeError:
         raise TypeError(
@@ -147,4 +203,11 @@ def resolve(shape: Sequence[int | str], sizes: Mapping[str, int], what: str) -> 
                 "weight."
             )
         resolved.append(evaluate(dim, sizes))
+        if resolved[-1] < 0:
+            why = "" if dim == resolved[-1] else f" ({dim})"
+            raise ValueError(
+                f"{what}: its shape is [{', '.join(map(str, shape))}], in which there is a "
+                f"negative size, {resolved[-1]}{why}. Correct the shape, or the sizes that it "
+                "follows from."
+            )
     return tuple(resolved)

@@ -67,6 +67,13 @@ class Weight:
             raise TypeError(f"Expected the name of a weight as a string, given {self.name!r}.")
         if not callable(self.shape):
             layer_shapes.parse_weight_shape(self.shape, f"Weight '{self.name}'")
+        try:
+            tf.as_dtype(self.dtype or "float32")
+        except TypeError:
+            raise TypeError(
+                f"Weight '{self.name}': dtype must be a dtype, such as 'float32', given "
+                f"{self.dtype!r}."
+            ) from None
 
     def get_config(self, shape: Sequence[int] | None) -> dict[str, Any]:
         """Return its attributes as values that JSON can hold.
@@ -112,7 +119,12 @@ class Weight:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Weight:
         """Make a weight of what `get_config` returned."""
+        if not isinstance(config, Mapping) or "name" not in config:
+            raise ValueError(
+                "Expected a weight's config, as Weight.get_config returns it, given "
+                f"{sorted(config) if isinstance(config, Mapping) else type(config).__name__}."
+            )
         config = dict(config)
-        if isinstance(config["shape"], Mapping):
+        if isinstance(config.get("shape"), Mapping):
             config["shape"] = keras.saving.deserialize_keras_object(config["shape"])
         return cls(**config)

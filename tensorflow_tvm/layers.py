@@ -104,19 +104,29 @@ class TVMLayer(keras.layers.Layer):
         if isinstance(weights, (str, Weight)) or not isinstance(weights, Sequence):
             raise TypeError(f"{context}: weights must be a list, given {weights!r}.")
         self.function = function
+        if attrs is not None and not isinstance(attrs, Mapping):
+            raise TypeError(
+                f"{context}: attrs must be a dict from names to values, given {attrs!r}."
+            )
         # Tuples, which Keras does not wrap.
         self._described = tuple(w if isinstance(w, Weight) else Weight(w) for w in weights)
-        self._sizes = tuple((sizes or {}).items())
         self._attrs = tuple((attrs or {}).items())
         self._arguments = _arguments_of(function)
         self._places = layer_shapes.split(
             self._arguments, [weight.name for weight in self._described], context
         )
+        shapes = [argument.shape for argument in self._arguments or ()]
+        for weight in self._described:
+            if not callable(weight.shape):
+                shapes.append(layer_shapes.parse_weight_shape(weight.shape, context))
+        self._sizes = tuple(layer_shapes.check_sizes(sizes, shapes, context).items())
+        self._check_dtypes(context)
         self._shapes: tuple[tuple[int, ...], ...] | None = None
         self._called_with: tuple[tf.TensorSpec, ...] | None = None
 
     def build(self, input_shape: Any) -> None:
         """Make the weights, given the shape of the input, or a list or dict of those."""
+        self._refuse_none(input_shape, _is_list(input_shape))
         self._shapes = self._weight_shapes(input_shape)
         self._own = [
             self.add_weight(
@@ -134,6 +144,7 @@ class TVMLayer(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Call the function on tensors."""
+        self._refuse_none(inputs, isinstance(inputs, (list, tuple)))
         return self._apply(self._flat(inputs), self._own)
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -197,11 +208,55 @@ class TVMLayer(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TVMLayer:
-        """Make a layer of what `get_config` returned. It loads the library, which is a program."""
+        """Make a layer of what `get_config` returned. It loads the library, which is a program.
+
+        Raises
+        ------
+        ValueError
+            If it is nothing that `get_config` returns.
+        """
+        if not isinstance(config, Mapping) or not {"function", "weights"} <= set(config):
+            name = f"Layer '{config['name']}'" if _has(config, "name") else "TVMLayer"
+            raise ValueError(
+                f"{name}: expected a layer's config, as TVMLayer.get_config returns it, with "
+                "'function' and 'weights' in it, given "
+                f"{sorted(config) if isinstance(config, Mapping) else type(config).__name__}."
+            )
         config = dict(config)
         config["function"] = Function.from_config(config["function"])
         config["weights"] = [Weight.from_config(weight) for weight in config["weights"]]
         return cls(**config)
+
+    def _check_dtypes(self, context: str) -> None:
+        """Raise ValueError if a weight's dtype is not cast to what the function takes."""
+        if self._places is None:
+            return
+        for i, weight in zip(self._places[1], self._described, strict=True):
+            argument = self._arguments[i]
+            if weight.dtype is None or argument.dtype == ANY_DTYPE:
+                continue
+            given, expected = tf.as_dtype(weight.dtype), tf.as_dtype(argument.dtype)
+            if given != expected and not (given.is_floating and expected.is_floating):
+                what = "a dtype of floating point" if expected.is_floating else expected.name
+                raise ValueError(
+                    f"{context}: weight '{weight.name}' has dtype {given.name}, and its function "
+                    f"takes {argument}. Give {what}, or leave the weight's dtype out."
+                )
+
+    def _refuse_none(self, inputs: Any, listed: bool) -> None:
+        """Raise ValueError if one of the inputs, or of their shapes, is None."""
+        if isinstance(inputs, Mapping):
+            items = [(f"input '{key}'", value) for key, value in inputs.items()]
+        elif listed:
+            items = [(f"input {i}", value) for i, value in enumerate(inputs)]
+        else:
+            items = [("its input", inputs)]
+        for what, value in items:
+            if value is None:
+                raise ValueError(
+                    f"Layer '{self.name}': {what} is None, expected a tensor. A function has no "
+                    "inputs that can be left out: call the layer with all of them."
+                )
 
     def _apply(self, inputs: list[Any], weights: Sequence[Any]) -> Any:
         if self._places is None:
@@ -254,7 +309,9 @@ class TVMLayer(keras.layers.Layer):
         if before is not None and all(
             a.dtype == b.dtype for a, b in zip(before, specs, strict=True)
         ):
-            specs = [a.most_specific_compatible_type(b) for a, b in zip(before, specs, strict=True)]
+            specs = [
+                a.most_specific_common_supertype([b]) for a, b in zip(before, specs, strict=True)
+            ]
         if before is None or tuple(specs) != before:
             self._called_with = tuple(specs)
 
@@ -328,6 +385,10 @@ def _arguments_of(function: Function | Op) -> tuple[Argument, ...] | None:
     if isinstance(function, Op):
         return function.inputs
     return None if function.signature is None else function.signature.inputs
+
+
+def _has(config: Any, key: str) -> bool:
+    return isinstance(config, Mapping) and key in config
 
 
 def _is_list(value: Any) -> bool:

@@ -99,9 +99,10 @@ def check_op(
       inputs' shapes. A ValueError that asks for the rank is accepted.
     - ``gradients``: gradients are those that differences of the outputs show, in steps and within
       bounds that suit the dtype, at up to 32 elements of each input.
-    - ``gradients_in_graphs``, ``gradients_in_saved_model``: the same as in an eager call.
+    - ``gradients_in_graphs``, ``gradients_in_saved_model``: the same as in an eager call,
+      or none where that has none.
     - ``zero_size``: so are outputs where dimensions are 0. A ValueError, or a tf.errors exception
-      that is not InternalError or UnknownError, is accepted.
+      that is not InternalError or UnknownError, is accepted, also while a graph is built.
     - ``misaligned``: inputs that do not lie at a multiple of 64 bytes give the same.
     - ``threads``: calls on many threads at once give the same, in each execution.
     - ``xla``: ``jit_compile=True`` gives the same, where XLA can compile it.

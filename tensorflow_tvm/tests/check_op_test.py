@@ -26,6 +26,7 @@ from tvm import te
 
 import tensorflow_tvm as tftvm
 from tensorflow_tvm.testing import CheckFailed, check_op, execution_checks
+from tensorflow_tvm.testing.check import CHECKS
 from tensorflow_tvm.tests import libraries
 
 # It imports TensorFlow in a process of its own: for tests that are about that.
@@ -242,6 +243,30 @@ def test_gradients_that_are_wrong_are_found_in_each_dtype(dtype):
     assert error.check == "gradients"
 
 
+def test_gradients_that_are_off_by_one_in_a_thousand_are_found_in_float32():
+    @tf.custom_gradient
+    def f(x):
+        return tf.tanh(x), lambda dy: 1.001 * dy * (1 - tf.tanh(x) ** 2)
+
+    assert failure(f, [X]).check == "gradients"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gradients_of_long_sums_one_by_one_pass(seed):
+    def f(x, y):
+        return tf.cumsum(x * y, 1)[:, -1]
+
+    def normalize(x):
+        mean, variance = tf.nn.moments(x, [0])
+        return (x - mean) * tf.math.rsqrt(variance + 1e-3)
+
+    rng = np.random.default_rng(seed)
+    others = [check for check in CHECKS if check not in ("eager", "gradients")]
+    x, y, z = (rng.normal(size=s).astype(np.float32) for s in ((1, 1000), (1, 1000), (32, 1)))
+    assert check_op(f, [x, y], gradients=True, skip=others).ok
+    assert check_op(normalize, [z + 10], gradients=True, skip=others).ok
+
+
 @pytest.mark.parametrize(
     "f, inputs",
     [
@@ -356,6 +381,50 @@ def test_gradient_in_eager_calls_only():
     error = failure(f, [X])
     assert error.check == "gradients_in_graphs"
     assert "as in an eager call, in a tf.function of known shapes" in str(error)
+
+
+def test_gradient_in_graphs_only():
+    def f(x):
+        return tf.constant(x.numpy() * 2.0) if tf.executing_eagerly() else x * 2.0
+
+    error = failure(f, [X])
+    assert error.check == "gradients_in_graphs"
+    assert "input 0 is there in a tf.function of known shapes, unlike in an eager" in str(error)
+    assert ".numpy() and NumPy have no gradients" in error.advice
+    error = failure(f, [X], skip=[NEW_PROCESS, "gradients_in_graphs"])
+    assert error.check == "gradients_in_saved_model"
+    assert "input 0 is there in a SavedModel that was loaded again, unlike in" in str(error)
+    error = failure(f, [X], stateful=True)
+    assert error.check == "gradients_in_graphs"
+    assert check_op(f, [X], gradients=False, skip=NEW_PROCESS).ok
+
+
+def test_gradient_in_some_executions_only():
+    def f(x):
+        in_session = not tf.compat.v1.executing_eagerly_outside_functions()
+        return x * 2.0 if in_session else tf.stop_gradient(x * 2.0)
+
+    error = failure(f, [X])
+    assert error.check == "gradients_in_graphs"
+    assert "input 0 is there in a TF1 session, unlike in an eager call" in str(error)
+    error = failure(lambda x: x * 2.0 if tf.executing_eagerly() else tf.stop_gradient(x * 2.0), [X])
+    assert error.check == "gradients_in_graphs"
+    assert "input 0 is None in a tf.function of known shapes, unlike in an eager" in str(error)
+
+
+def test_no_gradient_anywhere_is_no_fault():
+    report = check_op(tf.stop_gradient, [X], skip=NEW_PROCESS)
+    for check in ("gradients", "gradients_in_graphs", "gradients_in_saved_model"):
+        assert report[check].status == "not available"
+        assert "no output depends on an input" in report[check].reason
+
+
+def test_graphs_may_refuse_size_zero():
+    def pool(x):
+        return tf.nn.max_pool2d(x, 2, 2, "VALID")
+
+    x = np.arange(40, dtype=np.float32).reshape(1, 5, 4, 2)
+    assert check_op(pool, [x], skip=NEW_PROCESS)["zero_size"].status == "ok"
 
 
 def test_wrong_static_shape():
@@ -566,7 +635,7 @@ def test_wrong_on_misaligned_input(faults_path):
         loads_aligned(*(tvm_ffi.from_dlpack(p, require_alignment=0) for p in pointers))
         return y
 
-    checks = ["threads", "gradients"]
+    checks = ["threads", "gradients", "gradients_in_graphs", "gradients_in_saved_model"]
     assert check_op(f, [X], skip=[*checks, NEW_PROCESS]).ok
     only_eager = [*checks, NEW_PROCESS, "function", "xla"]
     error = failure(f, [X], misaligned=True, skip=only_eager)

@@ -355,11 +355,94 @@ def test_contradictions_between_shapes(module, weights, sizes, message, symbolic
         (lambda f: [f, ["w", "c"]], ValueError, "there is none for weight 'c'"),
         (lambda f: [f, list("wxbc")], ValueError, "has 4 weights, and its function takes 3 inputs"),
         (lambda f: [f, [Weight("w", 3)]], TypeError, "its shape must be a list of integers"),
+        (lambda f: [f, [Weight("w", [2.5, 1])]], TypeError, "its shape must be a list of integers"),
+        (lambda f: [f, [Weight("w", dtype="float31")]], TypeError, "'w': dtype must be a dtype"),
+        (lambda f: [f, ["w", "w"]], ValueError, "Layer 'tvm_layer.*two weights are called 'w'"),
+        (
+            lambda f: [f, ["w", "b"], {"zz": 5}],
+            ValueError,
+            "Layer 'tvm_layer.*sizes has 'zz', and the shapes .* have the symbols n, d, u. Corr",
+        ),
+        (lambda f: [f, ["w", "b"], 3], TypeError, "Layer 'tvm_layer.*sizes must be a dict from sy"),
+        (
+            lambda f: [f, ["w", "b"], {"u": 2.5}],
+            ValueError,
+            "Layer 'tvm_layer.*sizes says that u is 2.5; expected an integer of at least 0",
+        ),
+        (lambda f: [f, ["w", "b"], {"u": -1}], ValueError, "sizes says that u is -1; expected an"),
+        (lambda f: [f, ["w", "b"], {"u": True}], ValueError, "sizes says that u is True; expected"),
+        (lambda f: [f, ["w", "b"], {}, 3], TypeError, "Layer 'tvm_layer.*attrs must be a dict"),
+        (
+            lambda f: [f, [Weight("w", dtype="int32"), "b"]],
+            ValueError,
+            r"Layer 'tvm_layer.*weight 'w' has dtype int32, and its function takes w: float32\[d",
+        ),
     ],
 )
 def test_wrong_arguments(module, arguments, error, message):
     with pytest.raises(error, match=message):
         TVMLayer(*arguments(module["dense"]))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (lambda f: {}, r"TVMLayer: expected a layer's config, .* given \[\]"),
+        (lambda f: {"name": "a", "weights": []}, r"Layer 'a': .* given \['name', 'weights'\]"),
+        (lambda f: 3, "TVMLayer: expected a layer's config, .* given int"),
+        (lambda f: {"function": {}, "weights": []}, "Expected a function's config"),
+        (lambda f: {"function": f, "weights": [{}]}, "Expected a weight's config"),
+    ],
+)
+def test_configs_that_are_none(module, config, message):
+    with pytest.raises(ValueError, match=message):
+        TVMLayer.from_config(config(module["dense"].get_config()))
+
+
+def test_sizes_that_are_numpy_integers_and_symbols_of_weights(module):
+    layer = TVMLayer(
+        module["dense"],
+        [Weight("w", ["d", "2*units"]), Weight("b")],
+        sizes={"units": np.int64(2)},
+    )
+    assert layer(tf.ones([2, 3])).shape == (2, 4)
+    assert _again(layer)(tf.ones([2, 3])).shape == (2, 4)
+    layer = TVMLayer(module["dense"], [Weight("w", ["d", "d-5"]), Weight("b")])
+    with pytest.raises(ValueError, match=r"Layer 'tvm_layer.*weight 'w'.* negative size, -2 \(d-5"):
+        layer(tf.ones([2, 3]))
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_inputs_that_are_none(module, built):
+    x = tf.ones([1, 2])
+    one, two = TVMLayer(scale, ["w"]), TVMLayer(module["both"])
+    if built:
+        one(x)
+        two([x, x])
+    with pytest.raises(ValueError, match="Layer 'tvm_layer.*: its input is None, expected a tens"):
+        one(None)
+    with pytest.raises(ValueError, match="Layer 'tvm_layer.*: input 1 is None, expected a tensor"):
+        two([x, None])
+    with pytest.raises(ValueError, match="Layer 'tvm_layer.*: input 'left' is None, expected a t"):
+        two({"left": None, "right": x})
+
+
+def test_an_op_is_called_without_deprecation_notices():
+    # TensorFlow gives each notice once in a process.
+    output = check_python(
+        """
+        import tensorflow as tf
+        from tensorflow_tvm.layers import TVMLayer
+        from tensorflow_tvm.tests.layers_test import scale
+        said = []
+        tf.get_logger().addFilter(lambda record: said.append(record.getMessage()))
+        layer = TVMLayer(scale, ["w"])
+        layer(tf.ones([2, 3]))
+        layer(tf.ones([4, 3]))
+        print("said", said)
+        """
+    )
+    assert output.splitlines()[-1] == "said []"
 
 
 def test_wrong_inputs(module):
