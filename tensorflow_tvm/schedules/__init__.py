@@ -31,7 +31,7 @@ import tvm
 from tvm import s_tir, tirx
 from tvm_ffi.structural import structural_visit, structural_walk
 
-from tensorflow_tvm.schedules import cpu, float8, gpu, sizes, vector_math
+from tensorflow_tvm.schedules import cpu, divisions, float8, gpu, sizes, vector_math
 from tensorflow_tvm.schedules.bounds import check_bounds, require
 from tensorflow_tvm.tuning import database
 
@@ -65,13 +65,14 @@ def apply(
     notes = {} if notes is None else notes
     if is_scheduled(function):
         notes[""] = ["as written: its author has scheduled it"]
-        return function
+        return divisions.rewrite(function)
     checked = check_bounds(function)
     scheduled = _tuned(checked.function, target, libm, notes)
     if scheduled is None:
         scheduled = by_rules(checked.function, target, libm, notes)
     if "gpu" not in target.keys:
         scheduled = float8.rewrite(scheduled)
+    scheduled = divisions.rewrite(scheduled)
     return checked.with_conditions(require(scheduled, sizes.of_allocations(scheduled)))
 
 
