@@ -321,6 +321,19 @@ def _refused():
             te.compute((6, 4), lambda i, j: tirx.nextafter(x[i, j], x[i, j]), name="next"),
             "'next' cannot be derived: there is no rule for nextafter",
         ),
+        "ragged": (
+            topi.nn.adaptive_pool(te.placeholder((1, 1, 7, 8), "float32"), (3, 5), "avg"),
+            "how much it reduces along rv0 depends on the element",
+        ),
+        "remainder of a difference": (
+            te.compute(
+                (4, 4),
+                lambda i, j: te.placeholder((4, 9, 9), "float32", name="cube")[
+                    tirx.floormod(i * 3 + 2, 4), i + j, i - j - 1
+                ],
+            ),
+            "it reads cube at a remainder of",
+        ),
         "square indices": (
             te.compute((3,), lambda i: x[i * i, 0], name="squares"),
             "it reads x at i * i",
