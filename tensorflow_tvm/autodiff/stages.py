@@ -173,23 +173,30 @@ def _extreme(
 
 
 def _product(tensor: te.Tensor, reduced: Sequence[Unknown], upstream: Any, source: Any) -> Any:
-    """Return the gradient of a product's factors: the product of the others, zeros or not."""
-    name = tensor.op.name
+    """Return the gradient of a product's factors: the product of the others, zeros or not.
+
+    In float64, since the whole product may be too small or too large for narrower numbers where
+    that of the others is not.
+    """
+    name, dtype, wide = tensor.op.name, str(source.ty), "float64"
     indices = [axis.var for axis in tensor.op.axis]
     one = const(1, source)
 
     def is_zero(value: Any) -> Any:
         return tirx.EQ(value, zero(value))
 
+    def without_zero(value: Any) -> Any:
+        return nodes.cast(select(is_zero(value), one, value), wide)
+
     def zeros(at: Sequence[Any], ours: dict[tirx.Var, Any]) -> Any:
         return select(is_zero(_with(source, ours)), one, zero(one))
 
     def others(at: Sequence[Any], ours: dict[tirx.Var, Any]) -> Any:
-        value = _with(source, ours)
-        return select(is_zero(value), one, value)
+        return without_zero(_with(source, ours))
 
     count = nodes.load(_again(tensor, reduced, f"{name}_zeros", te.sum, zeros), indices)
     product = nodes.load(_again(tensor, reduced, f"{name}_others", _multiply, others), indices)
-    if_zero = select(count <= one, product, zero(one))
-    if_not = select(count < one, tirx.div(product, select(is_zero(source), one, source)), zero(one))
+    if_zero = select(count <= one, nodes.cast(product, dtype), zero(one))
+    quotient = nodes.cast(tirx.div(product, without_zero(source)), dtype)
+    if_not = select(count < one, quotient, zero(one))
     return mul(upstream, select(is_zero(source), if_zero, if_not))

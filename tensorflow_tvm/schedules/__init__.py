@@ -19,8 +19,8 @@ no more elements than TVM's code can count. Then gpu.py leaves the choice to TVM
 cpu.py makes loops of its own: stages.py reads the function as a list of stages, fusion.py decides
 which are computed together, and one of the rules makes the loops of each: elementwise.py,
 reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes out functions
-such as exp, and float8.py that type's arithmetic. What has been tuned gets the schedule that was
-found.
+such as exp, float8.py that type's arithmetic, and divisions.py what TVM does not divide rightly.
+What has been tuned gets the schedule that was found.
 """
 
 from __future__ import annotations
