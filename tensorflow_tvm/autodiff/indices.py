@@ -317,13 +317,18 @@ class _Solver:
     def _without_divisions(self, expression: Any) -> tuple[Any, list[tuple[Any, Any]]]:
         """Replace quotients and remainders by variables; return equations for these."""
         more = []
+        errors: list[NotDifferentiable] = []  # TVM would make others of what is raised in `see`
 
         def see(node: Any, mutator: Any) -> Any:
             if self._unknowns(node.b) or not self._unknowns(node.a):
                 return mutator.default_mutate(node)
             extent = node.b
             if isinstance(node, prim.FloorDiv):
-                extent = self._most(node.a, self._unknowns(node.a)) // node.b + 1
+                try:
+                    extent = self._most(node.a, self._unknowns(node.a)) // node.b + 1
+                except NotDifferentiable as error:
+                    errors.append(error)
+                    return node
             for other, variable in more:
                 if nodes.is_same(other, node):
                     return variable
@@ -332,6 +337,8 @@ class _Solver:
             return variable
 
         replaced = structural_mutate(expression, [(kind, see) for kind in _DIVISIONS])
+        if errors:
+            raise errors[0]
         if not more:
             raise NotDifferentiable(f"{expression}, which is not linear in its axes")
         return self.ranges.simplify(replaced), more

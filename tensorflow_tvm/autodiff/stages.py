@@ -25,7 +25,7 @@ from tvm.ir import prim
 from tensorflow_tvm.autodiff import nodes
 from tensorflow_tvm.autodiff.errors import NotDifferentiable
 from tensorflow_tvm.autodiff.expressions import Term, terms_of
-from tensorflow_tvm.autodiff.indices import Unknown
+from tensorflow_tvm.autodiff.indices import Ranges, Unknown
 from tensorflow_tvm.autodiff.nodes import const, mul, select, zero
 
 
@@ -65,18 +65,41 @@ def derive(
         return axes, terms_of(body, upstream, [], is_active, value)
     if nodes.number_of(body.condition) != 1:
         raise NotDifferentiable("its reduction has a condition (where=), which TVM ignores")
-    every = [*axes, *(Unknown(axis.var, axis.dom.extent) for axis in body.axis)]
-    source = body.source[body.value_index]
+    reduced, source = _from_zero(body, axes)
+    every = [*axes, *reduced]
     kind = _kind_of(body)
     if any(nodes.loads(value) for value in body.init) or (body.init and kind is prim.Mul):
         raise NotDifferentiable("its reduction has an initial value")
     if kind in (prim.Max, prim.Min):
-        source, upstream = _extreme(tensor, body, upstream, source)
+        source, upstream = _extreme(tensor, reduced, upstream, source)
     elif kind is prim.Mul:
-        upstream = _product(tensor, body, upstream, source)
+        upstream = _product(tensor, reduced, upstream, source)
     elif kind is not prim.Add:
         raise NotDifferentiable("its reduction is none of sum, max, min and product")
     return every, terms_of(source, upstream, [], is_active)
+
+
+def _from_zero(body: tirx.Reduce, own: Sequence[Unknown]) -> tuple[list[Unknown], Any]:
+    """Return a reduction's axes, made to start at 0, and what is reduced, in terms of them."""
+    reduced, moved = [], {}
+    ranges = Ranges()
+    for axis in own:
+        ranges.bind(axis.var, axis.extent)
+    for axis in body.axis:
+        start, extent = ranges.simplify(axis.dom.min), ranges.simplify(axis.dom.extent)
+        if nodes.loads(start) or nodes.loads(extent):
+            raise NotDifferentiable("what its reduction goes over comes from data")
+        if any(nodes.uses(extent, axis.var) for axis in own):
+            raise NotDifferentiable(
+                f"how much it reduces along {axis.var.name} depends on the element"
+            )
+        variable = axis.var
+        if nodes.number_of(start) != 0:
+            variable = tirx.Var(axis.var.name, str(axis.var.ty))
+            moved[axis.var] = variable + start
+        reduced.append(Unknown(variable, extent))
+    source = body.source[body.value_index]
+    return reduced, _with(source, moved) if moved else source
 
 
 def _kind_of(body: tirx.Reduce) -> type | None:
@@ -95,14 +118,14 @@ def _kind_of(body: tirx.Reduce) -> type | None:
 
 
 def _again(
-    tensor: te.Tensor, body: tirx.Reduce, name: str, reduce: Callable, source: Callable
+    tensor: te.Tensor, reduced: Sequence[Unknown], name: str, reduce: Callable, source: Callable
 ) -> te.Tensor:
     """Return a reduction over the same axes as a tensor's own, of ``source(indices, axes)``."""
-    axes = [te.reduce_axis((0, axis.dom.extent), axis.var.name) for axis in body.axis]
+    axes = [te.reduce_axis((0, axis.extent), axis.var.name) for axis in reduced]
 
     def element(*indices: Any) -> Any:
         ours = dict(zip((axis.var for axis in tensor.op.axis), indices, strict=True))
-        ours.update(zip((axis.var for axis in body.axis), (a.var for a in axes), strict=True))
+        ours.update(zip((axis.var for axis in reduced), (a.var for a in axes), strict=True))
         return reduce(source(indices, ours), axis=axes)
 
     return te.compute(tensor.shape, element, name=name)
@@ -117,7 +140,9 @@ def _multiply(value: Any, axis: Sequence[Any]) -> Any:
     return reducer(value, axis=list(axis))
 
 
-def _extreme(tensor: te.Tensor, body: tirx.Reduce, upstream: Any, source: Any) -> tuple[Any, Any]:
+def _extreme(
+    tensor: te.Tensor, reduced: Sequence[Unknown], upstream: Any, source: Any
+) -> tuple[Any, Any]:
     """Return the source of a maximum, and its gradient: those that are largest share it."""
     name = tensor.op.name
     indices = [axis.var for axis in tensor.op.axis]
@@ -129,7 +154,7 @@ def _extreme(tensor: te.Tensor, body: tirx.Reduce, upstream: Any, source: Any) -
     wide = tirx.const(1, "float64" if str(source.ty) == "float64" else "float32")
     count = _again(
         tensor,
-        body,
+        reduced,
         f"{name}_ties",
         te.sum,
         lambda at, ours: select(equal(at, ours), wide, zero(wide)),
@@ -147,24 +172,31 @@ def _extreme(tensor: te.Tensor, body: tirx.Reduce, upstream: Any, source: Any) -
     return source, select(chosen, nodes.load(share, indices), zero(source))
 
 
-def _product(tensor: te.Tensor, body: tirx.Reduce, upstream: Any, source: Any) -> Any:
-    """Return the gradient of a product's factors: the product of the others, zeros or not."""
-    name = tensor.op.name
+def _product(tensor: te.Tensor, reduced: Sequence[Unknown], upstream: Any, source: Any) -> Any:
+    """Return the gradient of a product's factors: the product of the others, zeros or not.
+
+    In float64, since the whole product may be too small or too large for narrower numbers where
+    that of the others is not.
+    """
+    name, dtype, wide = tensor.op.name, str(source.ty), "float64"
     indices = [axis.var for axis in tensor.op.axis]
     one = const(1, source)
 
     def is_zero(value: Any) -> Any:
         return tirx.EQ(value, zero(value))
 
+    def without_zero(value: Any) -> Any:
+        return nodes.cast(select(is_zero(value), one, value), wide)
+
     def zeros(at: Sequence[Any], ours: dict[tirx.Var, Any]) -> Any:
         return select(is_zero(_with(source, ours)), one, zero(one))
 
     def others(at: Sequence[Any], ours: dict[tirx.Var, Any]) -> Any:
-        value = _with(source, ours)
-        return select(is_zero(value), one, value)
+        return without_zero(_with(source, ours))
 
-    count = nodes.load(_again(tensor, body, f"{name}_zeros", te.sum, zeros), indices)
-    product = nodes.load(_again(tensor, body, f"{name}_others", _multiply, others), indices)
-    if_zero = select(count <= one, product, zero(one))
-    if_not = select(count < one, tirx.div(product, select(is_zero(source), one, source)), zero(one))
+    count = nodes.load(_again(tensor, reduced, f"{name}_zeros", te.sum, zeros), indices)
+    product = nodes.load(_again(tensor, reduced, f"{name}_others", _multiply, others), indices)
+    if_zero = select(count <= one, nodes.cast(product, dtype), zero(one))
+    quotient = nodes.cast(tirx.div(product, without_zero(source)), dtype)
+    if_not = select(count < one, quotient, zero(one))
     return mul(upstream, select(is_zero(source), if_zero, if_not))

@@ -301,6 +301,11 @@ def _reduced(shape: Any, reduce: Any, kind: Callable, element: Callable) -> te.T
     )
 
 
+def _part(x: te.Tensor, kind: Callable, f: Callable) -> te.Tensor:
+    k = te.reduce_axis((1, 5), "k")
+    return te.compute((x.shape[0],), lambda i: kind(f(x[i, k.var]), axis=k), name="y")
+
+
 def _distances(x: te.Tensor, y: te.Tensor, f: Callable) -> te.Tensor:
     return _reduced(
         (x.shape[0], y.shape[0]),
@@ -343,6 +348,19 @@ REDUCTIONS = [
         lambda x: tf.reduce_mean(x, 1),
         (of("n", "m"),),
         ("float32", "float64"),
+    ),
+    Case(
+        "sums of parts",
+        lambda x: _part(x, te.sum, lambda v: v * v),
+        lambda x: tf.reduce_sum(tf.square(x[:, 1:5]), 1),
+        (of("n", 6),),
+    ),
+    Case(
+        "max of parts",
+        lambda x: _part(x, te.max, lambda v: v * v),
+        lambda x: tf.reduce_max(tf.square(x[:, 1:5]), 1),
+        (of("n", 6),),
+        is_numeric=False,
     ),
     Case("product", lambda x: topi.prod(x, axis=1), lambda x: tf.reduce_prod(x, 1), (of("n", 4),)),
     Case(
@@ -633,6 +651,12 @@ PRODUCTS = [
         (of(2, 7, 9, 3),),
     ),
     Case(
+        "adaptive average pool",
+        lambda x: topi.nn.adaptive_pool(x, (2, 5), "avg", layout="NHWC"),
+        lambda x: tf.nn.avg_pool2d(x, (2, 1), (2, 1), "VALID"),
+        (of(2, 4, 5, 3),),
+    ),
+    Case(
         "global average pool",
         lambda x: topi.nn.global_pool(x, "avg", layout="NHWC"),
         lambda x: tf.reduce_mean(x, (1, 2), keepdims=True),
@@ -847,6 +871,19 @@ FUNCTIONS = [
         lambda x, count: x * tf.cast(count, x.dtype),
         (of("n"), of("n", low=0, high=9, dtype="int32")),
         is_numeric=False,
+    ),
+    Case(
+        "a reversed part, and pairs",
+        lambda x, s: te.compute((4,), lambda i: x[7 - i] * s[tirx.floordiv(i, 2)]),
+        lambda x, s: tf.reverse(x[4:], [0]) * tf.repeat(s, 2),
+        (of(8), of(2)),
+        ("float32",),
+    ),
+    Case(
+        "reversed, by thirds",
+        lambda x, s: te.compute((8,), lambda i: x[i] * s[tirx.floordiv(7 - i, 3)]),
+        lambda x, s: x * tf.repeat(s, [3, 3, 2])[::-1],
+        (of(8), of(3)),
     ),
     Case(
         "a choice by data",

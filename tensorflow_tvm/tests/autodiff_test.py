@@ -198,6 +198,15 @@ def test_products_with_zeros():
     assert gradient == [[12, 8, 6], [0, 8, 0], [0, 0, 0], [0, 0, 0]]
 
 
+def test_products_that_are_too_small_or_too_large():
+    x = te.placeholder((2, 4), "float32", name="x")
+    derived = _Derived([x], [topi.prod(x, axis=1)])
+    values = np.float32([[1e-20, 1e-20, 1e-20, 1e25], [1e20, 1e-30, 1e20, 1e35]])
+    (gradient,) = derived.gradients([tf.constant(values)], [tf.ones(2)])
+    expected = [[1e-15, 1e-15, 1e-15, 0], [1e25, np.inf, 1e25, 1e10]]
+    np.testing.assert_allclose(gradient, np.float32(expected), 1e-6)
+
+
 def test_powers_of_nothing():
     x, p = np.float32([0, 0, 2, -2]), np.float32([2, 1, 0, 2])
     _gradient(topi.power, tf.pow, x, p)
@@ -320,6 +329,19 @@ def _refused():
         "function": (
             te.compute((6, 4), lambda i, j: tirx.nextafter(x[i, j], x[i, j]), name="next"),
             "'next' cannot be derived: there is no rule for nextafter",
+        ),
+        "ragged": (
+            topi.nn.adaptive_pool(te.placeholder((1, 1, 7, 8), "float32"), (3, 5), "avg"),
+            "how much it reduces along rv0 depends on the element",
+        ),
+        "remainder of a difference": (
+            te.compute(
+                (4, 4),
+                lambda i, j: te.placeholder((4, 9, 9), "float32", name="cube")[
+                    tirx.floormod(i * 3 + 2, 4), i + j, i - j - 1
+                ],
+            ),
+            "it reads cube at a remainder of",
         ),
         "square indices": (
             te.compute((3,), lambda i: x[i * i, 0], name="squares"),
