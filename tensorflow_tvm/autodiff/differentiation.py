@@ -27,8 +27,9 @@ from tvm.ir import prim
 from tensorflow_tvm.autodiff import nodes
 from tensorflow_tvm.autodiff.errors import NotDifferentiable
 from tensorflow_tvm.autodiff.expressions import Term
-from tensorflow_tvm.autodiff.gather import Gathered, cases, gather
+from tensorflow_tvm.autodiff.gather import Gathered, cases, check, gather
 from tensorflow_tvm.autodiff.indices import Unknown
+from tensorflow_tvm.autodiff.parts import in_parts
 from tensorflow_tvm.autodiff.stages import derive
 
 _NARROW = 8  # elements of a last axis that fill no vector
@@ -119,7 +120,8 @@ class _Differentiation:
     def __init__(self, inputs: Sequence[te.Tensor], outputs: Sequence[te.Tensor]) -> None:
         self.inputs = inputs
         self.outputs = outputs
-        self.order = _in_order(outputs)
+        self.parts = _Tensors()
+        self.order = self._in_order(outputs)
         self.contributions = _Tensors()
         self.active = _Tensors()
         for tensor in inputs:
@@ -127,8 +129,25 @@ class _Differentiation:
                 self.active[tensor] = True
         for tensor in self.order:
             if tensor not in self.active and nodes.is_float(tensor.dtype):
-                if any(read in self.active for read in tensor.op.input_tensors):
+                reads = self.parts.get(tensor, tensor).op.input_tensors
+                if any(read in self.active for read in reads):
                     self.active[tensor] = True
+
+    def _in_order(self, outputs: Sequence[te.Tensor]) -> list[te.Tensor]:
+        """Return all tensors that are computed or read, each after those that it reads."""
+        order: list[te.Tensor] = []
+        seen = _Tensors()
+        stack = [(tensor, False) for tensor in reversed(outputs)]
+        while stack:
+            tensor, done = stack.pop()
+            if done:
+                order.append(tensor)
+            elif tensor not in seen:
+                seen[tensor] = True
+                self.parts[tensor] = parts = in_parts(tensor)
+                stack.append((tensor, True))
+                stack.extend((read, False) for read in parts.op.input_tensors)
+        return order
 
     def run(self) -> Derivative:
         placeholders = []
@@ -164,7 +183,9 @@ class _Differentiation:
             gradient = found[0][1] if len(found) == 1 else None
             if gradient is None:
                 gradient = accumulate(tensor, [contribution for contribution, _ in found])
-            axes, terms = derive(tensor, gradient, lambda read: read in self.active)
+            axes, terms = derive(
+                self.parts.get(tensor, tensor), gradient, lambda read: read in self.active
+            )
             for term in (part for whole in terms for part in _solvable(whole, axes)):
                 self._contribute(term.tensor, functools.partial(gather, term, axes))
 
@@ -194,26 +215,10 @@ class _explained:  # noqa: N801
             ) from None
 
 
-def _in_order(outputs: Sequence[te.Tensor]) -> list[te.Tensor]:
-    """Return all tensors that are computed or read, each after those that it reads."""
-    order: list[te.Tensor] = []
-    seen = _Tensors()
-    stack = [(tensor, False) for tensor in reversed(outputs)]
-    while stack:
-        tensor, done = stack.pop()
-        if done:
-            order.append(tensor)
-        elif tensor not in seen:
-            seen[tensor] = True
-            stack.append((tensor, True))
-            stack.extend((read, False) for read in tensor.op.input_tensors)
-    return order
-
-
 def _solvable(term: Term, axes: Sequence[Unknown]) -> list[Term]:
     """Return a term as one or more whose indices can be inverted."""
     try:
-        gather(term, axes, _targets(term.tensor))
+        check(term, axes, _targets(term.tensor))
     except NotDifferentiable:
         parts = cases(term)
         if len(parts) == 1:

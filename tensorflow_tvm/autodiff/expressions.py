@@ -91,9 +91,13 @@ class _Walk:
     def __init__(self, is_active: Callable[[te.Tensor], bool]) -> None:
         self.terms: list[Term] = []
         self._is_active = is_active
+        self._known: dict[int, bool] = {}  # by address
 
     def _matters(self, node: Any) -> bool:
-        return any(self._is_active(read.args[0]) for read in nodes.loads(node))
+        key = hash(node)
+        if key not in self._known:
+            self._known[key] = any(self._is_active(read.args[0]) for read in nodes.loads(node))
+        return self._known[key]
 
     def visit(self, node: Any, gradient: Any, guards: list[Any], value: Any | None = None) -> None:
         """Pass the gradient with respect to `node` on to its parts."""

@@ -73,13 +73,7 @@ def gather(term: Term, axes: Sequence[Unknown], targets: Sequence[Any]) -> Gathe
         With a value of the tensor's dtype, or float32 if that is a half.
     """
     dtype = _index_type(term, axes, targets)
-    elements = [
-        Unknown(target, extent) for target, extent in zip(targets, term.tensor.shape, strict=True)
-    ]
-    try:
-        inverse = invert(axes, term.indices, elements, dtype)
-    except NotDifferentiable as error:
-        raise NotDifferentiable(f"it reads {term.tensor.op.name} at {error}") from None
+    inverse = _inverse(term, axes, targets, dtype)
     ranges = inverse.ranges
     guards = list(inverse.guards)
     for guard in term.guards:
@@ -95,6 +89,21 @@ def gather(term: Term, axes: Sequence[Unknown], targets: Sequence[Any]) -> Gathe
     if str(term.tensor.dtype) in _HALVES:
         value = _widened(value)
     return Gathered(_guarded(value, guards, inverse), inverse.free)
+
+
+def check(term: Term, axes: Sequence[Unknown], targets: Sequence[Any]) -> None:
+    """Raise NotDifferentiable if `gather` would."""
+    _inverse(term, axes, targets, _index_type(term, axes, targets))
+
+
+def _inverse(term: Term, axes: Sequence[Unknown], targets: Sequence[Any], dtype: str) -> Inverse:
+    elements = [
+        Unknown(target, extent) for target, extent in zip(targets, term.tensor.shape, strict=True)
+    ]
+    try:
+        return invert(axes, term.indices, elements, dtype)
+    except NotDifferentiable as error:
+        raise NotDifferentiable(f"it reads {term.tensor.op.name} at {error}") from None
 
 
 def cases(term: Term) -> list[Term]:

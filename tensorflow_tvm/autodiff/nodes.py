@@ -74,6 +74,8 @@ def is_float(dtype: Any) -> bool:
 
 def is_same(a: Any, b: Any) -> bool:
     """Whether two expressions are the same, as far as can be seen."""
+    if a.same_as(b):
+        return True
     try:
         return bool(structural_equal(a, b))
     except TypeError:  # TVM does not compare tensors
@@ -191,18 +193,35 @@ def cast(value: Any, dtype: str) -> Any:
 
 def substitute(expression: Any, values: Mapping[tirx.Var, Any], tidy: Callable) -> Any:
     """Return `expression` with variables replaced, and what `tidy` makes of indices of reads."""
+    # By address, for those that are there more than once.
+    seen: dict[int, tuple[Any, Any]] = {}
+    seen_indices: dict[int, tuple[Any, Any]] = {}
 
     def see_variable(variable: tirx.Var, mutator: Any) -> Any:
         value = values.get(variable)
         return variable if value is None else cast(value, str(variable.ty))
 
-    def see_call(call: ir.Call, mutator: Any) -> Any:
-        if not is_load(call):
-            return mutator.default_mutate(call)
-        tensor, *indices = call.args
-        return load(tensor, [tidy(mutator.mutate(index)) for index in indices])
+    def see(node: Any, mutator: Any) -> Any:
+        key = hash(node)
+        if key not in seen:
+            seen[key] = node, see_once(node, mutator)
+        return seen[key][1]
 
-    return structural_mutate(expression, [(tirx.Var, see_variable), (ir.Call, see_call)])
+    def see_once(node: Any, mutator: Any) -> Any:
+        if not is_load(node):
+            return mutator.default_mutate(node)
+        tensor, *indices = node.args
+        return load(tensor, [tidied(index, mutator) for index in indices])
+
+    def tidied(index: Any, mutator: Any) -> Any:
+        key = hash(index)
+        if key not in seen_indices:
+            seen_indices[key] = index, tidy(mutator.mutate(index))
+        return seen_indices[key][1]
+
+    return structural_mutate(
+        expression, [(tirx.Var, see_variable), (ir.Call, see), (prim.Select, see)]
+    )
 
 
 def load(tensor: te.Tensor, indices: list[Any]) -> Any:

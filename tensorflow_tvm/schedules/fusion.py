@@ -38,6 +38,8 @@ from tensorflow_tvm.schedules.stages import (
 
 # Expressions that are copied into several places grow; beyond so many nodes they are not copied.
 _MOST_NODES = 64
+# So many if all of the places have the same element, of which one is computed.
+_MOST_SHARED_NODES = 512
 # What it takes to keep an element in memory and to read it again, in reads of memory.
 _KEPT = 2
 # As large is what has a size that is not known.
@@ -131,9 +133,11 @@ def _inline(program: Program, stages: list[Stage | tirx.Stmt], notes: dict[str, 
 
 def _should_inline(stage: Stage, readers: list[Stage]) -> bool:
     (value,) = stage.values
-    once = len(readers) == 1 and _reads_each_once(readers[0], stage.outputs[0])
-    if once:
-        return True
+    places = sum(
+        load.source.same_as(stage.outputs[0]) for reader in readers for load in reader.reads
+    )
+    if len(readers) == 1 and _reads_each_once(readers[0], stage.outputs[0]):
+        return places == 1 or count_nodes(value) * places <= _MOST_SHARED_NODES
     if count_expensive(value):
         return False
     division = cost_of_divisions(value)
@@ -141,9 +145,6 @@ def _should_inline(stage: Stage, readers: list[Stage]) -> bool:
         return False
     if any(reader.reduce for reader in readers) and is_guarded(value):
         return False
-    places = sum(
-        load.source.same_as(stage.outputs[0]) for reader in readers for load in reader.reads
-    )
     return count_nodes(value) * places <= _MOST_NODES
 
 

@@ -26,11 +26,14 @@ from collections.abc import Callable
 from typing import Any
 
 from tvm import ir, tirx
-from tvm_ffi.structural import structural_mutate, structural_visit
+from tvm_ffi.structural import structural_mutate, structural_visit, structural_walk
 
 # In functions of functions of functions, the outer ones stay the C library's: to simplify them, TVM
-# replaces each variable by its value, for minutes.
+# replaces each variable by its value, for minutes. Those of angles are so much longer that they are
+# written out by themselves only.
 _DEEPEST = 2
+_ANGLES = ("sin", "cos")
+_NO_FUNCTIONS = ("if_then_else", "likely")
 
 _LOG2_E = 1.4426950408889634
 # log(2) in two parts, of which multiples of the first are exact.
@@ -61,12 +64,22 @@ _BITS = 27
 
 def rewrite(expression: Any) -> Any:
     """Return `expression` with those functions of float32 and float16 written out."""
+    outer = 0  # functions around what is seen
 
     def see(call: ir.Call, mutator: Any) -> Any:
+        nonlocal outer
         function = _function_of(call)
-        if function is None or _depth(call) > _DEEPEST:
-            return mutator.default_mutate(call)
-        (argument,) = mutator.default_mutate(call).args
+        if _name_of(call) in _ANGLES:
+            stays = outer or _depth(call) or _has_angles(call.args)
+        else:
+            stays = _depth(call) > _DEEPEST
+        is_function = _name_of(call) not in _NO_FUNCTIONS
+        outer += is_function
+        new = mutator.default_mutate(call)
+        outer -= is_function
+        if function is None or stays:
+            return new
+        (argument,) = new.args
         x = tirx.Var("x", "float32")
         value = tirx.Let(x, _cast(argument, "float32"), function(x))
         return _cast(value, str(call.ty))
@@ -78,7 +91,11 @@ def _function_of(call: ir.Call) -> Callable[[Any], Any] | None:
     """Return what writes out a call; None if it stays as it is."""
     if str(call.ty) not in ("float32", "float16"):
         return None
-    return _FUNCTIONS.get(getattr(call.op, "name", "").rpartition(".")[2])
+    return _FUNCTIONS.get(_name_of(call))
+
+
+def _name_of(call: ir.Call) -> str:
+    return getattr(call.op, "name", "").rpartition(".")[2]
 
 
 def _depth(call: ir.Call) -> int:
@@ -87,7 +104,7 @@ def _depth(call: ir.Call) -> int:
 
     def see(call: ir.Call, visitor: Any) -> None:
         nonlocal depth, deepest
-        step = _function_of(call) is not None
+        step = _function_of(call) is not None and _name_of(call) not in _ANGLES
         depth += step
         deepest = max(deepest, depth)
         visitor.default_visit(call)
@@ -95,6 +112,19 @@ def _depth(call: ir.Call) -> int:
 
     structural_visit(call, [(ir.Call, see)])
     return deepest
+
+
+def _has_angles(values: Any) -> bool:
+    """Whether there are sines or cosines in expressions."""
+    found: list[ir.Call] = []
+
+    def see(call: ir.Call) -> None:
+        if _function_of(call) is not None and _name_of(call) in _ANGLES:
+            found.append(call)
+
+    for value in values:
+        structural_walk(value, [(ir.Call, see)])
+    return bool(found)
 
 
 def _cast(value: Any, dtype: str) -> Any:

@@ -843,6 +843,13 @@ BROADCASTS = [
     )
 ]
 
+
+def _nested(value: Any, depth: int, f: Callable) -> Any:
+    for _ in range(depth):
+        value = f(value)
+    return value
+
+
 FUNCTIONS = [
     Case(
         "several outputs",
@@ -870,6 +877,21 @@ FUNCTIONS = [
         lambda x, count: te.compute(x.shape, lambda i: x[i] * count[i].astype(str(x.dtype))),
         lambda x, count: x * tf.cast(count, x.dtype),
         (of("n"), of("n", low=0, high=9, dtype="int32")),
+        is_numeric=False,
+    ),
+    Case(
+        "sines of sines",
+        lambda x, y: te.compute(x.shape, lambda i: _nested(x(i), 30, lambda v: tirx.sin(v + y[i]))),
+        lambda x, y: _nested(x, 30, lambda v: tf.sin(v + y)),
+        (of("n"), of("n")),
+    ),
+    Case(
+        "maxima of maxima",
+        lambda x: te.compute(
+            x.shape, lambda i: _nested(x(i), 4, lambda v: tirx.max(v, v * v * _const(3, v)))
+        ),
+        lambda x: _nested(x, 4, lambda v: tf.maximum(v, v * v * 3)),
+        (of("n"),),
         is_numeric=False,
     ),
     Case(

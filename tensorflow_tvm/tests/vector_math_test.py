@@ -157,3 +157,18 @@ def test_functions_of_functions_are_compiled_soon():
     x = np.linspace(-4, 4, 1000, dtype=np.float32)
     expected = np.exp(-np.tanh(np.log1p(np.exp(1 / (1 + np.exp(-x.astype(np.float64)))))))
     np.testing.assert_allclose(nested(x), expected, rtol=1e-6)
+
+
+def test_angles_of_functions_are_compiled_soon():
+    x = te.placeholder((1000,), "float32", name="x")
+    results = [
+        te.compute((1000,), lambda i: te.cos(te.sin(x[i]))),
+        te.compute((1000,), lambda i: te.exp(te.sin(x[i]))),
+        te.compute((1000,), lambda i: te.sin(te.exp(x[i]))),
+    ]
+    values = np.linspace(-4, 4, 1000, dtype=np.float32)
+    wide = values.astype(np.float64)
+    expected = [np.cos(np.sin(wide)), np.exp(np.sin(wide)), np.sin(np.exp(wide))]
+    found = tftvm.build([x, *results])["main"](values)
+    for result, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(result, other, rtol=1e-5, atol=1e-5)
