@@ -141,7 +141,8 @@ def _messages(page: Path) -> list[str]:
 def texts():
     """The texts in the op library and in the Python package."""
     package = Path(tftvm.__file__).parent
-    sources = [path for path in package.rglob("*.py") if "tests" not in path.parts]
+    tests = package / "tests"
+    sources = [path for path in package.rglob("*.py") if not path.is_relative_to(tests)]
     python = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     python = re.sub(r'"\s*\n\s*f?"', "", python)  # string literals side by side
     library = Path(tftvm.sysconfig.get_lib_path()).read_bytes().decode("utf-8", errors="replace")
