@@ -161,13 +161,3 @@ def test_changed_bytes_are_refused(library):
         (y,) = tf.import_graph_def(graph_def, return_elements=["y:0"], name="")
         with pytest.raises(tf.errors.InvalidArgumentError, match="changed or damaged"):
             session.run(y, {"x:0": [1.0]})
-
-
-def test_gradient_says_that_there_is_none(library):
-    addone = tftvm.Module(library)["addone"]
-    x = tf.constant([1.0])
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = addone(x)
-    with pytest.raises(LookupError, match="'addone' of library 'library.so'.*custom_gradient"):
-        tape.gradient(y, x)
