@@ -58,8 +58,6 @@ def with_gradients(
         If there is no such function, or its gradient cannot be derived.
     """
     functions = prim_functions.collect(obj, name)
-    if gradient is None:
-        return functions, {}
     sources = dict(obj) if isinstance(obj, Mapping) else dict.fromkeys(functions, obj)
     wanted = dict(gradient) if isinstance(gradient, Mapping) else dict.fromkeys(functions, gradient)
     links: dict[str, Gradient] = {}

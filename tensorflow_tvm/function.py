@@ -154,12 +154,7 @@ class Function:
         self._device_is_there = False
         # Whether shapes and dtypes of all outputs are known without an input's.
         self._needs_no_input = self._dtype_numbers is not None and (
-            self._shapes is not None
-            or convention.returns_outputs
-            or (
-                self.signature is not None
-                and all(output.shape is not None for output in self.signature.outputs)
-            )
+            self._shapes is not None or self._says_shapes
         )
 
     def _number_dtypes(self, dtypes: list[tf.DType] | None) -> list[int] | None:
@@ -209,7 +204,13 @@ class Function:
                 ) from None
             if function == self.name:
                 raise ValueError(f"{self._context} cannot be its own gradient.")
-            function = Function(self._library, function, memory_align=memory_align, order=order + 1)
+            function = Function(
+                self._library,
+                function,
+                target_device=target_device,
+                memory_align=memory_align,
+                order=order + 1,
+            )
         if not isinstance(function, Function):
             raise TypeError(
                 f"{self._context}: expected a gradient as the name of a function or as a "
@@ -221,13 +222,14 @@ class Function:
     @property
     def knows_shapes(self) -> bool:
         """Whether it is known what shapes the outputs have, given the inputs."""
-        return (
-            self._static
-            or self._convention.returns_outputs
-            or (
-                self.signature is not None
-                and all(output.shape is not None for output in self.signature.outputs)
-            )
+        return self._static or self._says_shapes
+
+    @property
+    def _says_shapes(self) -> bool:
+        """Whether the function itself, or its signature, says what shapes the outputs have."""
+        return self._convention.returns_outputs or (
+            self.signature is not None
+            and all(output.shape is not None for output in self.signature.outputs)
         )
 
     def to_callee(self) -> dict[str, Any]:

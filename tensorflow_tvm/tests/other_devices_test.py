@@ -103,6 +103,21 @@ def _func(module, name, device="ext_dev", **arguments):
     return module.func(name, signature=_SIGNATURES[name], target_device=device, **arguments)
 
 
+def test_a_gradient_by_name_runs_on_the_device_too(ext_dev, run, module):
+    gradient = tftvm.Gradient("addone", takes=["grads"])
+    twice = _func(module, "addone_twice", gradient=gradient)
+
+    def dx(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = twice(x)
+        return tape.gradient(y, x)
+
+    before = ext_dev.copies()
+    np.testing.assert_array_equal(run(dx, np.zeros(5, np.float32)), np.full(5, 2.0))
+    assert ext_dev.copies() >= before + 2
+
+
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("size", [1, 1000])
 def test_one_output(ext_dev, run, module, signed, size):
