@@ -29,6 +29,7 @@ limitations under the License.
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -37,10 +38,16 @@ constexpr int kDevices = 2;
 // Of no address on x86-64: who reads or writes there crashes.
 constexpr uintptr_t kMark = uintptr_t{1} << 62;
 
+/// A kernel that waits to run, and the thread whose call enqueued it.
+struct Work {
+  std::thread::id caller;
+  std::function<void()> kernel;
+};
+
 struct State {
   std::recursive_mutex mutex;
   std::map<void*, size_t> live[kDevices];
-  std::deque<std::function<void()>> work[kDevices];
+  std::deque<Work> work[kDevices];
   std::string fails;
   std::string misuse;
   std::vector<void*> streams;
@@ -92,7 +99,10 @@ class ExtDev final : public tvm::runtime::DeviceAPI {
 
   void FreeDataSpace(DLDevice device, void* address) final {
     std::lock_guard<std::recursive_mutex> lock(state().mutex);
-    if (!state().work[device.device_id].empty()) state().misuse += "freed while in use; ";
+    // What other calls have enqueued meanwhile uses memory of their own.
+    for (const Work& work : state().work[device.device_id]) {
+      if (work.caller == std::this_thread::get_id()) state().misuse += "freed while in use; ";
+    }
     if (state().live[device.device_id].erase(address) == 0) state().misuse += "freed twice; ";
     free(Host(address));
   }
@@ -100,8 +110,8 @@ class ExtDev final : public tvm::runtime::DeviceAPI {
   void StreamSync(DLDevice device, TVMStreamHandle stream) final {
     std::lock_guard<std::recursive_mutex> lock(state().mutex);
     FailIf("wait");
-    std::deque<std::function<void()>>& work = state().work[device.device_id];
-    for (; !work.empty(); work.pop_front()) work.front()();
+    std::deque<Work>& work = state().work[device.device_id];
+    for (; !work.empty(); work.pop_front()) work.front().kernel();
   }
 
  protected:
@@ -137,7 +147,7 @@ __attribute__((visibility("default"))) void ExtDevEnqueue(int device,
                                                           std::function<void()>* kernel) {
   std::lock_guard<std::recursive_mutex> lock(state().mutex);
   state().streams.push_back(TVMFFIEnvGetStream(kDLExtDev, device));
-  state().work[device].push_back(std::move(*kernel));
+  state().work[device].push_back({std::this_thread::get_id(), std::move(*kernel)});
 }
 
 /// Lets the next "allocate", "copy" or "wait" fail.
