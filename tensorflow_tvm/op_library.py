@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 _FILE = "_tvm_dso_ops.so"
+_XLA_FILE = "_tvm_dso_xla.so"  # beside it; what XLA compiles the ops to
 _REBUILD = "Build it again for the TensorFlow you have: ./bazelw build //tensorflow_tvm:ops"
 
 # Before the op library, and so before anything else that may bring in libtvm_ffi: two copies of it
@@ -88,6 +89,8 @@ def _load() -> ModuleType:
     check(path, tf.__version__)
     try:
         ops = tf.load_op_library(str(path))
+        if path.with_name(_XLA_FILE).is_file():
+            tf.load_library(str(path.with_name(_XLA_FILE)))
     except tf.errors.NotFoundError as error:
         raise ImportError(
             f"tensorflow_tvm's op library {path} cannot be loaded: {error.message}. {_REBUILD}"

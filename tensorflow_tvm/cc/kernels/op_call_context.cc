@@ -22,22 +22,12 @@ limitations under the License.
 #include "absl/strings/str_cat.h"
 #include "tensorflow/core/framework/tensor_shape.h"
 #include "tensorflow/core/util/work_sharder.h"
-#include "tensorflow_tvm/cc/kernels/managed_tensor.h"
+#include "tensorflow_tvm/cc/runtime/managed_tensor.h"
 
 namespace tensorflow_tvm {
 
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-
-bool SizeInBytes(const DLTensor& tensor, int64_t* bytes) {
-  if (tensor.ndim < 0 || tensor.dtype.lanes != 1 || tensor.dtype.bits % 8 != 0) return false;
-  int64_t size = tensor.dtype.bits / 8;
-  for (int i = 0; i < tensor.ndim; ++i) {
-    if (tensor.shape[i] < 0 || __builtin_mul_overflow(size, tensor.shape[i], &size)) return false;
-  }
-  *bytes = size;
-  return true;
-}
 
 int OpCallContext::MaxParallelism() {
   // The stream to launch on is known to the op's own thread only.
@@ -84,11 +74,34 @@ absl::Status OpCallContext::AllocateTensor(const DLTensor& prototype,
   TF_RETURN_IF_ERROR(ctx_->allocate_temp(tensorflow::DT_UINT8, TensorShape({size}), &bytes, where));
   DLTensor view = prototype;
   view.data = bytes.data();
-  auto holders = std::make_shared<char>();
+  auto holders = std::make_shared<Tensor>(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
-  allocated_.push_back({bytes, holders});
-  *out = NewManagedTensor(view, {std::move(bytes)}, std::move(holders));
+  allocated_.push_back({std::move(bytes), holders});
+  *out = NewManagedTensor(view, std::move(holders));
   return absl::OkStatus();
+}
+
+absl::StatusOr<tvm::ffi::Tensor> OpCallContext::MakeOwned(const DLTensor& view, bool is_input,
+                                                          int index) {
+  struct Owners {
+    Tensor tensor;
+    absl::InlinedVector<Tensor, 1> aligned;  // the memory may be one of these
+    std::shared_ptr<void> memory;
+  };
+  const Tensor& tensor = is_input ? ctx_->input(index) : *ctx_->mutable_output(index);
+  return tvm::ffi::Tensor::FromDLPackVersioned(
+      NewManagedTensor(view, std::make_shared<Owners>(Owners{tensor, aligned_, memory()})));
+}
+
+std::string OpCallContext::Place() { return ctx_->device()->name(); }
+
+absl::StatusOr<char*> OpCallContext::AllocateAligned(int64_t bytes, int64_t alignment) {
+  Tensor memory;
+  TF_RETURN_IF_ERROR(
+      ctx_->allocate_temp(tensorflow::DT_UINT8, TensorShape({bytes + alignment}), &memory));
+  const uintptr_t address = reinterpret_cast<uintptr_t>(memory.tensor_data().data());
+  aligned_.push_back(std::move(memory));
+  return reinterpret_cast<char*>((address + alignment - 1) & ~(alignment - 1));
 }
 
 OpCallContext::Allocated* OpCallContext::Find(const void* data) {

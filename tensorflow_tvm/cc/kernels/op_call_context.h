@@ -17,22 +17,22 @@ limitations under the License.
 #define TENSORFLOW_TVM_CC_KERNELS_OP_CALL_CONTEXT_H_
 
 #include <cstdint>
-#include <list>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "dlpack/dlpack.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
 
 namespace tensorflow_tvm {
-
-/// The size of a tensor in bytes; false if it is none that can be allocated.
-bool SizeInBytes(const DLTensor& tensor, int64_t* bytes);
 
 /// Lends a TensorFlow op's threads and memory to the TVM function that it calls.
 class OpCallContext : public CallContext {
@@ -44,6 +44,12 @@ class OpCallContext : public CallContext {
   void Schedule(std::function<void()> task) override;
   void* AllocateDeviceWorkspace(uint64_t bytes) override;
   absl::Status AllocateTensor(const DLTensor& prototype, DLManagedTensorVersioned** out) override;
+  absl::StatusOr<tvm::ffi::Tensor> MakeOwned(const DLTensor& view, bool is_input,
+                                             int index) override;
+  std::string Place() override;
+
+  /// Temporary memory at a multiple of `alignment` bytes, for the op's own thread.
+  absl::StatusOr<char*> AllocateAligned(int64_t bytes, int64_t alignment);
 
   /// What tensors have to hold that the function may keep, besides TensorFlow's.
   virtual std::shared_ptr<void> memory() { return nullptr; }
@@ -57,6 +63,7 @@ class OpCallContext : public CallContext {
  private:
   tensorflow::OpKernelContext* const ctx_;
   const DLDevice device_;
+  absl::InlinedVector<tensorflow::Tensor, 1> aligned_;
   std::mutex mutex_;
   std::vector<tensorflow::Tensor> workspaces_;  // guarded by mutex_
 

@@ -53,12 +53,7 @@ class TensorViews {
     tensors_.push_back(DLTensor{data, device_, rank, dtype, dims, strides, /*byte_offset=*/0});
   }
 
-  DLTensor* operator[](int i) { return &tensors_[i]; }
-
-  /// The sizes of tensor `i`.
-  absl::Span<const int64_t> dims(int i) const {
-    return {tensors_[i].shape, static_cast<size_t>(tensors_[i].ndim)};
-  }
+  absl::Span<DLTensor> tensors() { return absl::MakeSpan(tensors_); }
 
  private:
   const DLDevice device_;

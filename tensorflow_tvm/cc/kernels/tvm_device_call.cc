@@ -20,7 +20,7 @@ limitations under the License.
 
 #include "absl/strings/str_cat.h"
 #include "tensorflow/core/platform/logging.h"
-#include "tensorflow_tvm/cc/kernels/managed_tensor.h"
+#include "tensorflow_tvm/cc/runtime/managed_tensor.h"
 
 namespace tensorflow_tvm {
 
@@ -75,7 +75,7 @@ absl::Status TvmDeviceCall::AllocateTensor(const DLTensor& prototype,
   if (!data.ok()) return data.status();
   DLTensor view = prototype;
   view.data = *data;
-  *out = NewManagedTensor(view, {}, memory_);
+  *out = NewManagedTensor(view, memory_);
   return absl::OkStatus();
 }
 

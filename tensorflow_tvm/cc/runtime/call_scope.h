@@ -18,10 +18,14 @@ limitations under the License.
 
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "dlpack/dlpack.h"
 #include "tvm/ffi/c_api.h"
+#include "tvm/ffi/container/tensor.h"
 #include "tvm/ffi/object.h"
 
 namespace tensorflow_tvm {
@@ -43,6 +47,14 @@ class CallContext {
   /// A tensor of `prototype`'s dtype, shape and device, which its deleter frees.
   virtual absl::Status AllocateTensor(const DLTensor& prototype,
                                       DLManagedTensorVersioned** out) = 0;
+
+  /// A tensor that the code may keep as long as it likes, in the memory of `view`: what input or
+  /// output `index` is passed as.
+  virtual absl::StatusOr<tvm::ffi::Tensor> MakeOwned(const DLTensor& view, bool is_input,
+                                                     int index) = 0;
+
+  /// What messages call the place where this runs.
+  virtual std::string Place() = 0;
 };
 
 /// Makes `context` that of the TVM code which this thread calls; scopes nest. Tensors that such

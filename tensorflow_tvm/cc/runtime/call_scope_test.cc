@@ -58,6 +58,10 @@ class ThreadContext final : public CallContext {
   absl::Status AllocateTensor(const DLTensor&, DLManagedTensorVersioned**) override {
     return absl::UnimplementedError("no tensors here");
   }
+  absl::StatusOr<tvm::ffi::Tensor> MakeOwned(const DLTensor&, bool, int) override {
+    return absl::UnimplementedError("no tensors here");
+  }
+  std::string Place() override { return "here"; }
   void* AllocateDeviceWorkspace(uint64_t) override { return nullptr; }
 
  private:
@@ -74,6 +78,10 @@ class BusyContext final : public CallContext {
   absl::Status AllocateTensor(const DLTensor&, DLManagedTensorVersioned**) override {
     return absl::UnimplementedError("no tensors here");
   }
+  absl::StatusOr<tvm::ffi::Tensor> MakeOwned(const DLTensor&, bool, int) override {
+    return absl::UnimplementedError("no tensors here");
+  }
+  std::string Place() override { return "here"; }
   void* AllocateDeviceWorkspace(uint64_t) override { return &device_memory; }
 
   std::vector<std::function<void()>> tasks;

@@ -13,33 +13,29 @@ See the License for the specific language governing permissions and
 limitations under the License.
 ==============================================================================*/
 
-#ifndef TENSORFLOW_TVM_CC_KERNELS_MANAGED_TENSOR_H_
-#define TENSORFLOW_TVM_CC_KERNELS_MANAGED_TENSOR_H_
+#ifndef TENSORFLOW_TVM_CC_RUNTIME_MANAGED_TENSOR_H_
+#define TENSORFLOW_TVM_CC_RUNTIME_MANAGED_TENSOR_H_
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "dlpack/dlpack.h"
-#include "tensorflow/core/framework/tensor.h"
 
 namespace tensorflow_tvm {
 
 /// Makes a tensor that others may hold as long as they like: of `view`'s dtype, shape, device and
-/// memory, which `owners` keep alive. Its deleter lets go of them, and of `token`.
+/// memory, which `owner` keeps alive. Its deleter lets go of that.
 inline DLManagedTensorVersioned* NewManagedTensor(const DLTensor& view,
-                                                  absl::InlinedVector<tensorflow::Tensor, 1> owners,
-                                                  std::shared_ptr<void> token = nullptr) {
+                                                  std::shared_ptr<void> owner) {
   struct Holder {
     DLManagedTensorVersioned managed = {};
     std::vector<int64_t> dims_and_strides;
-    absl::InlinedVector<tensorflow::Tensor, 1> owners;
-    std::shared_ptr<void> token;
+    std::shared_ptr<void> owner;
   };
   auto* holder = new Holder();
-  holder->owners = std::move(owners);
-  holder->token = std::move(token);
+  holder->owner = std::move(owner);
   const int rank = view.ndim;
   holder->dims_and_strides.resize(2 * rank);
   int64_t* dims = holder->dims_and_strides.data();
@@ -60,6 +56,17 @@ inline DLManagedTensorVersioned* NewManagedTensor(const DLTensor& view,
   return &holder->managed;
 }
 
+/// The size of a tensor in bytes; false if it is none that can be allocated.
+inline bool SizeInBytes(const DLTensor& tensor, int64_t* bytes) {
+  if (tensor.ndim < 0 || tensor.dtype.lanes != 1 || tensor.dtype.bits % 8 != 0) return false;
+  int64_t size = tensor.dtype.bits / 8;
+  for (int i = 0; i < tensor.ndim; ++i) {
+    if (tensor.shape[i] < 0 || __builtin_mul_overflow(size, tensor.shape[i], &size)) return false;
+  }
+  *bytes = size;
+  return true;
+}
+
 }  // namespace tensorflow_tvm
 
-#endif  // TENSORFLOW_TVM_CC_KERNELS_MANAGED_TENSOR_H_
+#endif  // TENSORFLOW_TVM_CC_RUNTIME_MANAGED_TENSOR_H_
