@@ -103,8 +103,10 @@ def compile_library(
     scheduled = {}
     for key, function in functions.items():
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
-            said[key] = prim_functions.signature_of(function), (links or {}).get(key)
+            signature = prim_functions.signature_of(function)
             function = prim_functions.widen_attrs(schedules.apply(function, parsed, libm))
+            gradient = (links or {}).get(key)
+            said[key] = metadata.Said(signature, gradient, schedules.in_place(function))
             scheduled[key] = function.with_attr("global_symbol", key)
     module = tvm.IRModule(scheduled)
     what = ", ".join(functions)
@@ -129,7 +131,7 @@ def _cache_key(
         "target": str(target),
         "toolkit": toolkit,
         "carried": carried and hashlib.sha256(carried).hexdigest(),
-        "said": {name: metadata.write(*what, ()) for name, what in said.items()},
+        "said": {name: metadata.write(what, ()) for name, what in said.items()},
         "versions": [tvm.__version__, tvm_ffi.__version__],
         "metadata": _METADATA_HEAD + _METADATA_FUNCTION,
     }
@@ -196,7 +198,7 @@ def _compile_metadata(
     """Compile an object file with the functions' metadata, and return its path."""
     source = _METADATA_HEAD + "".join(
         # JSON's escapes are C's, but for the / that json.dumps leaves alone.
-        _METADATA_FUNCTION % {"name": name, "text": json.dumps(metadata.write(*what, devices))}
+        _METADATA_FUNCTION % {"name": name, "text": json.dumps(metadata.write(what, devices))}
         for name, what in said.items()
     )
     path = folder / "metadata.o"

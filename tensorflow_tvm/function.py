@@ -24,7 +24,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tensorflow_tvm import calling, devices, gradients, output_spec
+from tensorflow_tvm import calling, devices, eager_op, gradients, output_spec
 from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.library import Library
 from tensorflow_tvm.op_library import ops
@@ -113,8 +113,6 @@ class Function:
         # None where the first input's is taken.
         self._shapes = shapes and (shapes if len(shapes) == self._count else shapes * self._count)
         self._dtype_numbers = self._number_dtypes(dtypes)
-        # The first input's dtype at the last eager call, and the numbers of the outputs' dtypes.
-        self._last_dtype: tuple[tf.DType | None, list[int]] = (None, _NOTHING)
         # What each input must be: None where anything goes.
         self._input_dtypes = [
             None if argument.dtype == ANY_DTYPE else tf.as_dtype(argument.dtype)
@@ -132,6 +130,8 @@ class Function:
         if tvm_device is not None:
             callee["device"] = tvm_device
         callee.update(self._convention.callee_keys())
+        if said.in_place:
+            callee["in_place"] = said.in_place
         # What a library says may go round in circles.
         gradient = gradient or (said.gradient if order < _HIGHEST_ORDER else None)
         if gradient is not None:
@@ -147,14 +147,27 @@ class Function:
         self._eager_callee = callee
         self._static = shapes is not None and all(map(output_spec.is_static, shapes))
         self._graph_callee = {**callee, "output_shapes": self._shapes} if self._static else callee
-        # The same as text, where no attrs vary it.
-        self._eager_callee_text = None if self._convention.attrs else _to_text(callee)
-        # What eager calls pass as output shapes; None until it is known, or if it varies.
-        self._eager_shapes: list[tf.Tensor] | None = _NOTHING if shapes is None else None
+        # None where something varies, or until it is known.
+        self._eager_call: eager_op.Call | None = None
+        if shapes is None:
+            self._prepare_eager_call(_NOTHING)
         self._device_is_there = False
         # Whether shapes and dtypes of all outputs are known without an input's.
         self._needs_no_input = self._dtype_numbers is not None and (
             self._shapes is not None or self._says_shapes
+        )
+
+    def _prepare_eager_call(self, shapes: list[tf.Tensor]) -> None:
+        if self._convention.attrs or self._device is not None:
+            return
+        self._eager_call = eager_op.Call(
+            "TVM>StatefulDSOOp" if self.stateful else "TVM>DSOOp",
+            shapes,
+            self._dtype_numbers,
+            self._count,
+            _to_text(self._eager_callee),
+            self._several,
+            self.libraries if self._has_gradient else None,
         )
 
     def _number_dtypes(self, dtypes: list[tf.DType] | None) -> list[int] | None:
@@ -335,6 +348,9 @@ class Function:
         result = object.__new__(type(self))
         result.__dict__.update(self.__dict__)
         result._gradient_in_python = gradient
+        result._eager_call = None
+        if gradient is None and self._shapes is None:
+            result._prepare_eager_call(_NOTHING)
         return result
 
     def get_config(self) -> dict[str, Any]:
@@ -438,6 +454,11 @@ class Function:
             If an input cannot be made a tensor, an attr is missing or wrong, or the graph being
             built contradicts itself.
         """
+        # The short way, for eager calls on tensors: each step here is felt.
+        if self._eager_call is not None and not attrs:
+            outputs = eager_op.execute(self._eager_call, inputs, name)
+            if outputs is not None:
+                return outputs
         if self._gradient_in_python is not None:
             return self._call_with_gradient(self._gradient_in_python, inputs, name, attrs)
         if self._device is None:
@@ -470,44 +491,9 @@ class Function:
 
         return call(*(self._convert(value, i) for i, value in enumerate(inputs)))
 
-    def _call(self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]) -> Any:
-        # The short way, for eager calls on tensors: each step here is felt.
-        if (
-            self._eager_shapes is not None
-            and self._eager_callee_text is not None
-            and not attrs
-            and (inputs or self._needs_no_input)
-            and _executing_eagerly()
-        ):
-            try:
-                for value, expected in zip(inputs, self._input_dtypes, strict=False):
-                    if value.dtype is not expected and expected is not None:
-                        raise TypeError  # an array, which is converted
-                numbers = self._dtype_numbers
-                if numbers is None:
-                    dtype, numbers = self._last_dtype
-                    if inputs[0].dtype is not dtype:
-                        dtype = inputs[0].dtype  # of a tensor or an array
-                        numbers = [tf.as_dtype(dtype).as_datatype_enum] * self._count
-                        self._last_dtype = dtype, numbers
-                outputs = self._op(
-                    inputs,
-                    _NOTHING,
-                    self._eager_shapes,
-                    numbers,
-                    self._eager_callee_text,
-                    name,
-                )
-                if self._has_gradient:
-                    outputs[0]._tvm_libraries = self.libraries
-                return tuple(outputs) if self._several else outputs[0]
-            except (TypeError, ValueError, AttributeError, IndexError):
-                pass  # not all inputs are tensors, or there are none
-        return self._call_with_care(inputs, name, attrs)
-
     # AutoGraph has nothing to convert here.
     @tf.autograph.experimental.do_not_convert
-    def _call_with_care(
+    def _call(
         self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]
     ) -> Any:
         if self.signature is not None and len(inputs) != len(self.signature.inputs):
@@ -529,8 +515,8 @@ class Function:
             else:
                 with tf.device(None), tf.device("/cpu:0"):  # whatever the caller's device is
                     shapes = output_spec.to_tensors(self._shapes)
-                if self._static:
-                    self._eager_shapes = shapes
+                if self._static and self._gradient_in_python is None:
+                    self._prepare_eager_call(shapes)
         else:
             libraries = [library.constant() for library in self.libraries]
             callee = self._graph_callee

@@ -25,7 +25,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
@@ -55,6 +55,8 @@ class Metadata:
         not say.
     gradient : Gradient or None
         Which function of the library gives its gradient.
+    in_place : tuple of int
+        Which inputs may give their memory to the output, of which there is one then.
     """
 
     signature: Signature | None = None
@@ -63,6 +65,7 @@ class Metadata:
     owned_tensors: bool = False
     devices: tuple[str, ...] = ()
     gradient: Gradient | None = None
+    in_place: tuple[int, ...] = ()
 
     def with_outputs(self, count: int) -> Metadata:
         """Return what is said of the function if it has `count` outputs and that was not known."""
@@ -99,20 +102,26 @@ def order(arguments: Iterable[Argument]) -> tuple[str, ...]:
     )
 
 
-# What a library that we build says of a function: its signature and its gradient.
-Said = tuple[Signature, Gradient | None]
+class Said(NamedTuple):
+    """What a library that we build says of a function."""
+
+    signature: Signature
+    gradient: Gradient | None
+    in_place: tuple[int, ...]
 
 
-def write(signature: Signature, gradient: Gradient | None, devices: Iterable[str]) -> str:
+def write(said: Said, devices: Iterable[str]) -> str:
     """Return the metadata of a function that we build for `devices`: it fills in its outputs."""
     names = {ours: theirs for theirs, ours in _SCALARS.items()}
     types = [{"type": "None"}]
-    for argument in signature.arguments:
+    for argument in said.signature.arguments:
         types.append({"type": names[argument.dtype] if argument.role == "attr" else _TENSORS[0]})
     schema = json.dumps({"type": "ffi.Function", "args": types})
-    own: dict[str, Any] = {"signature": str(signature), "devices": list(devices)}
-    if gradient is not None:
-        own["gradient"] = dataclasses.asdict(gradient)
+    own: dict[str, Any] = {"signature": str(said.signature), "devices": list(devices)}
+    if said.gradient is not None:
+        own["gradient"] = dataclasses.asdict(said.gradient)
+    if said.in_place:
+        own["in_place"] = said.in_place
     return json.dumps({"type_schema": schema, _KEY: own})
 
 
@@ -129,7 +138,12 @@ def read(text: str) -> Metadata:
             if said is not None:
                 gradient = Gradient(str(said["function"]), said["takes"], said["wrt"])
             return Metadata(
-                signature, spec, len(signature.outputs), devices=devices, gradient=gradient
+                signature,
+                spec,
+                len(signature.outputs),
+                devices=devices,
+                gradient=gradient,
+                in_place=tuple(map(int, metadata[_KEY].get("in_place", ()))),
             )
         return _read_schema(json.loads(metadata["type_schema"]))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):

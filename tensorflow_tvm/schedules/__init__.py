@@ -111,6 +111,12 @@ def _tuned(
     return mark_scheduled(entry.apply(plain))
 
 
+def in_place(function: tirx.PrimFunc) -> tuple[int, ...]:
+    """Return which inputs of a function with a default schedule its output may be written over."""
+    found = (function.attrs or {}).get(cpu.IN_PLACE, ())
+    return tuple(map(int, found))
+
+
 def mark_scheduled(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """Return `function`, marked as one that its author has scheduled."""
     return function.with_attr(_MARK, True)

@@ -33,6 +33,7 @@ from tensorflow_tvm.schedules import (
 from tensorflow_tvm.schedules.fusion import Group, fuse
 from tensorflow_tvm.schedules.stages import Program, Stage, is_contiguous, name_of, read
 
+IN_PLACE = "tensorflow_tvm.in_place"  # an attr: which inputs the output may be written over
 _MOST_LANES = 16
 _NO_VECTORS = ("bfloat16", "float8", "bool")  # processors lack them, and TVM emulates them
 
@@ -56,7 +57,18 @@ def schedule(
                 stage.finish = [vector_math.rewrite(value) for value in stage.finish]
     statements = [rules.emit(group) for group in groups]
     body = loops.sequence(*map(tirx.AllocBuffer, _kept(groups, program)), *statements)
-    return function.with_body(body).with_attr("tirx.is_scheduled", True)
+    function = function.with_body(body).with_attr("tirx.is_scheduled", True)
+    return function.with_attr(IN_PLACE, _in_place(function, groups))
+
+
+def _in_place(function: tirx.PrimFunc, groups: list[Group | tirx.Stmt]) -> list[int]:
+    """Return which inputs, by number, the output may be written over."""
+    if len(groups) != 1 or not isinstance(groups[0], Group) or len(groups[0].stages) != 1:
+        return []
+    (stage,) = groups[0].stages
+    tensors = [p for p in function.params if isinstance(p.ty, tirx.BufferType)]
+    inputs = [t for t in tensors if not any(t.same_as(output) for output in stage.outputs)]
+    return elementwise.in_place(stage, inputs)
 
 
 def _kept(groups: list[Group | tirx.Stmt], program: Program) -> list[tirx.Var]:

@@ -86,6 +86,33 @@ def crossing(stage: Stage) -> Axis | None:
     return None
 
 
+def in_place(stage: Stage, inputs: Sequence[tirx.Var]) -> list[int]:
+    """Return which of `inputs`, by number, may give their memory to what `stage` writes.
+
+    That are those whose elements are read for their own element of the output only, before that is
+    written. So it is whatever the order of the loops: each element is written once.
+    """
+    if stage.reduce or len(stage.outputs) != 1:
+        return []
+    (output,) = stage.outputs
+    found = []
+    for i, tensor in enumerate(inputs):
+        loads = [load for load in stage.reads if load.source.same_as(tensor)]
+        if (
+            loads
+            and str(tensor.dtype) == str(output.dtype)
+            and len(tensor.shape) == len(output.shape)
+            and all(map(is_same, tensor.shape, output.shape))
+            and all(
+                index.same_as(axis.var)
+                for load in loads
+                for index, axis in zip(load.indices, stage.axes, strict=True)
+            )
+        ):
+            found.append(i)
+    return found
+
+
 def store(stage: Stage, indices: dict[tirx.Var, Any]) -> tirx.Stmt:
     """Return what stores an element of each output."""
     return loops.sequence(

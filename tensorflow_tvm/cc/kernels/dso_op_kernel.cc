@@ -89,6 +89,12 @@ class DSOOp : public tensorflow::OpKernel {
     const int inputs = static_cast<int>(input_dtypes.size());
     const int outputs = static_cast<int>(output_dtypes.size());
     for (int i = 0; i < outputs; ++i) like_input_.push_back(InputLike(i));
+    for (const int input : call_.callee().in_place) {
+      OP_REQUIRES(ctx, input >= 0 && input < inputs,
+                  absl::InvalidArgumentError(absl::StrCat(
+                      Name(), ": in_place has ", input, ", and there are ", inputs, " inputs")));
+      if (!on_gpu) in_place_.push_back(input);
+    }
     // The first one is the function's; the others are those of its gradients.
     if (library_count > 0) library_index_ = inputs;
     if (shape_count > 0) shapes_index_ = inputs + library_count;
@@ -217,10 +223,6 @@ class DSOOp : public tensorflow::OpKernel {
       *shape = ctx->input(0).shape();
       return absl::OkStatus();
     }
-    if (like_input_[output] >= 0 && !shapes_are_given()) {
-      *shape = ctx->input(like_input_[output]).shape();
-      return absl::OkStatus();
-    }
     Dims dims;
     TF_RETURN_IF_ERROR(call_.OutputDims(output, *symbols, &dims));
     TF_RETURN_IF_ERROR(MakeShape(dims, output, shape));
@@ -322,6 +324,12 @@ class DSOOp : public tensorflow::OpKernel {
     return CallWithInputs(ctx, function, place, context, &views, &symbols);
   }
 
+  absl::Status AllocateOutput(OpKernelContext* ctx, int output, const TensorShape& shape,
+                              Tensor** result) const {
+    if (output > 0 || in_place_.empty()) return ctx->allocate_output(output, shape, result);
+    return ctx->forward_input_or_allocate_output(in_place_, output, shape, result);
+  }
+
   absl::Status CallWithInputs(OpKernelContext* ctx, const LibraryFunction& function,
                               const Place& place, OpCallContext* context, TensorViews* input_views,
                               const SymbolValues* symbols) const {
@@ -335,13 +343,14 @@ class DSOOp : public tensorflow::OpKernel {
     bool all_empty = true;
     int output_rank = 0;
     for (int i = 0; i < outputs; ++i) {
-      if (symbols == nullptr && !shapes_are_given()) {  // spares a copy of the shape
-        TF_RETURN_IF_ERROR(ctx->allocate_output(i, ctx->input(0).shape(), &results[i]));
+      const int like = symbols != nullptr ? like_input_[i] : 0;
+      if (like >= 0 && !shapes_are_given()) {  // spares a copy of the shape
+        TF_RETURN_IF_ERROR(AllocateOutput(ctx, i, ctx->input(like).shape(), &results[i]));
       } else {
         TensorShape shape;
         TF_RETURN_IF_ERROR(OutputShape(ctx, i, symbols, &shape));
         TF_RETURN_IF_ERROR(CheckSize(shape, "output", i));
-        TF_RETURN_IF_ERROR(ctx->allocate_output(i, shape, &results[i]));
+        TF_RETURN_IF_ERROR(AllocateOutput(ctx, i, shape, &results[i]));
       }
       output_rank += results[i]->dims();
       all_empty = all_empty && results[i]->NumElements() == 0;
@@ -448,6 +457,7 @@ class DSOOp : public tensorflow::OpKernel {
   int shapes_index_ = -1;
   bool on_tvm_device_ = false;
   absl::InlinedVector<int, 4> like_input_;  ///< where the signature says so, else -1
+  absl::InlinedVector<int, 2> in_place_;    ///< inputs that the first output may be written over
   std::vector<TensorShape> static_shapes_;
   FunctionCall call_;
 };

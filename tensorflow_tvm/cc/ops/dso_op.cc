@@ -13,7 +13,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 ==============================================================================*/
 
+#include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -113,8 +116,9 @@ absl::Status ShapesOfSignature(InferenceContext* c, const Signature& signature,
 absl::Status DSOOpShape(InferenceContext* c) {
   std::string json;
   TF_RETURN_IF_ERROR(c->GetAttr("callee", &json));
-  absl::StatusOr<Callee> callee = Callee::Parse(json);
-  if (!callee.ok()) return callee.status();
+  absl::StatusOr<std::shared_ptr<const Callee>> parsed = Callee::Get(json);
+  if (!parsed.ok()) return parsed.status();
+  const std::shared_ptr<const Callee> callee = *std::move(parsed);
   std::vector<tensorflow::DataType> input_dtypes;
   std::vector<tensorflow::DataType> output_dtypes;
   TF_RETURN_IF_ERROR(c->GetAttr("Tin", &input_dtypes));
@@ -184,6 +188,7 @@ callee: What to call, as a JSON object. "digest": the library's identity, "sha25
   is known. "signature": what the function takes and gives, which every call is checked against.
   "arg_spec": the order of its arguments, a list of "args" (all inputs), "rets" (all outputs; without
   it the function returns them) and "attrs.<name>". "attrs": values of attrs by name.
+  "in_place": inputs, by number, whose memory may be the first output's too, if nobody else needs it.
   "owned_tensors": whether the function is passed tensors that it may keep, rather than views.
   "gradient": what to call for its gradient. Where nothing says what shape an output has, it has the
   first input's.

@@ -16,7 +16,9 @@ limitations under the License.
 #include "tensorflow_tvm/cc/runtime/callee.h"
 
 #include <algorithm>
+#include <mutex>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -111,6 +113,10 @@ void Read(const ffi::json::Object& object, Callee* callee) {
       callee->arg_spec.emplace();
       for (const ffi::Any& argument : value.cast<ffi::json::Array>()) {
         callee->arg_spec->push_back(argument.cast<ffi::String>());
+      }
+    } else if (key == "in_place") {
+      for (const ffi::Any& input : value.cast<ffi::json::Array>()) {
+        callee->in_place.push_back(static_cast<int>(input.cast<int64_t>()));
       }
     } else if (key == "owned_tensors") {
       callee->owned_tensors = value.cast<bool>();
@@ -238,6 +244,24 @@ absl::StatusOr<Callee> Callee::Parse(const std::string& json) {
   }
   if (absl::Status s = Check(callee); !s.ok()) return s;
   if (callee.memory_align < kLeastAlignment) callee.memory_align = kLeastAlignment;
+  return callee;
+}
+
+absl::StatusOr<std::shared_ptr<const Callee>> Callee::Get(const std::string& json) {
+  constexpr size_t kMost = 256;
+  static std::mutex* const mutex = new std::mutex();
+  static auto* const known = new absl::flat_hash_map<std::string, std::shared_ptr<const Callee>>();
+  {
+    std::lock_guard<std::mutex> lock(*mutex);
+    auto it = known->find(json);
+    if (it != known->end()) return it->second;
+  }
+  absl::StatusOr<Callee> parsed = Parse(json);
+  if (!parsed.ok()) return parsed.status();
+  auto callee = std::make_shared<const Callee>(*std::move(parsed));
+  std::lock_guard<std::mutex> lock(*mutex);
+  if (known->size() >= kMost) known->clear();
+  known->emplace(json, callee);
   return callee;
 }
 

@@ -17,6 +17,7 @@ limitations under the License.
 #define TENSORFLOW_TVM_CC_RUNTIME_CALLEE_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -61,6 +62,10 @@ struct Callee {
   /// returns its outputs. Where this is missing, all inputs and then all outputs.
   std::optional<std::vector<std::string>> arg_spec;
 
+  /// Inputs whose memory may be that of the first output too, as the function writes no element
+  /// before it has read that element of them. For processors.
+  std::vector<int> in_place;
+
   /// Whether the function is passed tensors that it may keep (ffi::Tensor), rather than views.
   bool owned_tensors = false;
 
@@ -87,6 +92,9 @@ struct Callee {
   /// Parses `json`. All but `digest` and `function` may be missing. An unknown key is an error: the
   /// graph that holds it asks for something that this version cannot do.
   static absl::StatusOr<Callee> Parse(const std::string& json);
+
+  /// The same. Where many nodes say the same, it is read once, and they share it.
+  static absl::StatusOr<std::shared_ptr<const Callee>> Get(const std::string& json);
 };
 
 }  // namespace tensorflow_tvm

@@ -71,12 +71,12 @@ absl::StatusCode CodeOfErrorKind(absl::string_view kind) {
 }  // namespace
 
 absl::Status FunctionCall::Init(const std::string& callee) {
-  absl::StatusOr<Callee> parsed = Callee::Parse(callee);
+  absl::StatusOr<std::shared_ptr<const Callee>> parsed = Callee::Get(callee);
   if (!parsed.ok()) return parsed.status();
   callee_ = *std::move(parsed);
-  returns_outputs_ = callee_.returns_outputs();
-  owned_tensors_ = callee_.owned_tensors || returns_outputs_;
-  if (callee_.signature.has_value()) signature_ = &*callee_.signature;
+  returns_outputs_ = callee_->returns_outputs();
+  owned_tensors_ = callee_->owned_tensors || returns_outputs_;
+  if (callee_->signature.has_value()) signature_ = &*callee_->signature;
   return absl::OkStatus();
 }
 
@@ -84,16 +84,16 @@ absl::Status FunctionCall::SetDtypes(absl::Span<const DLDataType> inputs,
                                      absl::Span<const DLDataType> outputs) {
   input_dtypes_.assign(inputs.begin(), inputs.end());
   output_dtypes_.assign(outputs.begin(), outputs.end());
-  if (absl::Status s = callee_.CheckTensors(inputs, outputs); !s.ok()) return Named(s);
+  if (absl::Status s = callee_->CheckTensors(inputs, outputs); !s.ok()) return Named(s);
   absl::StatusOr<std::vector<Callee::Argument>> arguments =
-      callee_.Arguments(static_cast<int>(inputs.size()), static_cast<int>(outputs.size()));
+      callee_->Arguments(static_cast<int>(inputs.size()), static_cast<int>(outputs.size()));
   if (!arguments.ok()) return Named(arguments.status());
   arguments_.assign(arguments->begin(), arguments->end());
   return absl::OkStatus();
 }
 
 std::string FunctionCall::Name() const {
-  return absl::StrCat("TVM function '", callee_.function, "' of library '", callee_.library_name,
+  return absl::StrCat("TVM function '", callee_->function, "' of library '", callee_->library_name,
                       "'");
 }
 
@@ -110,25 +110,25 @@ absl::Status FunctionCall::Resolve(DLDeviceType device, const BytesReader* bytes
     *result = current->function;
     return absl::OkStatus();
   }
-  LibraryPtr library = LibraryRegistry::Global()->Find(callee_.digest);
+  LibraryPtr library = LibraryRegistry::Global()->Find(callee_->digest);
   if (library == nullptr) {
     if (bytes == nullptr) {
       return absl::FailedPreconditionError(
-          absl::StrCat(Name(), ": no library with digest ", callee_.digest,
+          absl::StrCat(Name(), ": no library with digest ", callee_->digest,
                        " is loaded in this process; keep its tensorflow_tvm.Module alive"));
     }
     absl::StatusOr<absl::string_view> read = (*bytes)();
     if (!read.ok()) return Named(read.status());
     absl::StatusOr<LibraryPtr> loaded =
-        LibraryRegistry::Global()->Load(*read, callee_.library_name, callee_.digest);
+        LibraryRegistry::Global()->Load(*read, callee_->library_name, callee_->digest);
     if (!loaded.ok()) return loaded.status();
     library = *std::move(loaded);
   }
-  absl::StatusOr<LibraryFunction> function = library->GetFunction(callee_.function, device);
+  absl::StatusOr<LibraryFunction> function = library->GetFunction(callee_->function, device);
   if (!function.ok()) {
     return absl::Status(
         function.status().code(),
-        absl::StrCat("Library '", callee_.library_name, "' ", function.status().message(), "."));
+        absl::StrCat("Library '", callee_->library_name, "' ", function.status().message(), "."));
   }
   // What another thread may still be reading stays; there is one for each time that a library
   // without owners was dropped and loaded again.
@@ -193,7 +193,7 @@ absl::Status FunctionCall::Invoke(const LibraryFunction& function, CallContext* 
   for (size_t i = 0; i < arguments_.size(); ++i) {
     const Callee::Argument& argument = arguments_[i];
     if (argument.kind == Callee::Argument::Kind::kAttr) {
-      arguments[i] = ffi::AnyView(callee_.attrs[argument.index].second).CopyToTVMFFIAny();
+      arguments[i] = ffi::AnyView(callee_->attrs[argument.index].second).CopyToTVMFFIAny();
       continue;
     }
     const bool is_input = argument.kind == Callee::Argument::Kind::kInput;
@@ -346,13 +346,13 @@ absl::Status FunctionCall::CallError(CallContext* context, absl::Span<const DLTe
     }
   }
   std::string attrs;
-  for (const auto& [attr, value] : callee_.attrs) {
+  for (const auto& [attr, value] : callee_->attrs) {
     absl::StrAppend(&attrs, ", ", attr, "=", Shortened(ffi::json::Stringify(value)));
   }
   return absl::Status(
       CodeOfErrorKind(kind),
       absl::StrCat(Name(), " failed: ", kind, ": ", message, "\nIt was called on ",
-                   callee_.device.has_value() ? TvmDeviceName(*callee_.device) + " by " : "",
+                   callee_->device.has_value() ? TvmDeviceName(*callee_->device) + " by " : "",
                    context->Place(), " with inputs ", Describe(inputs), said_of_outputs, attrs,
                    "."));
 }

@@ -55,7 +55,7 @@ class FunctionCall {
   absl::Status SetDtypes(absl::Span<const DLDataType> inputs,
                          absl::Span<const DLDataType> outputs);
 
-  const Callee& callee() const { return callee_; }
+  const Callee& callee() const { return *callee_; }
 
   /// Null where there is none.
   const Signature* signature() const { return signature_; }
@@ -152,7 +152,7 @@ class FunctionCall {
   absl::InlinedVector<DLDataType, 4> output_dtypes_;
   absl::InlinedVector<Callee::Argument, 4> arguments_;
 
-  Callee callee_;
+  std::shared_ptr<const Callee> callee_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Resolved>> later_;  // guarded by mutex_
 };

@@ -1,0 +1,76 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Eager calls of the op by the shortest way, which is what TensorFlow's own generated code does.
+
+That code would do too, but for what it adds to each call. What it uses is TensorFlow's own affair:
+all of that is here, and goes with the minor version that the op library is built for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.eager import context, core
+from tensorflow.python.framework import ops
+
+_execute = pywrap_tfe.TFE_Py_FastPathExecute
+_EagerTensor = ops.EagerTensor
+_NOTHING: list[Any] = []
+
+
+class Call(NamedTuple):
+    """What does not vary from call to call."""
+
+    op: str
+    """The op's name."""
+    output_shapes: list[Any]
+    """Its input of that name."""
+    output_dtypes: list[int] | None
+    """By number; None if all are the first input's."""
+    output_count: int
+    callee: str
+    """The op's attribute of that name."""
+    several: bool
+    """Whether a tuple is returned."""
+    libraries: list[Any] | None
+    """What the outputs are to hold, for a gradient."""
+
+
+def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
+    """Return the outputs of an op on eager tensors.
+
+    None if nothing was done, since a graph is being built, or something is no eager tensor.
+    """
+    current = context._context
+    if current is None or not current._thread_local_data.is_eager or not inputs:
+        return None
+    for value in inputs:
+        if type(value) is not _EagerTensor:
+            return None
+    op, shapes, dtypes, count, callee, several, libraries = call
+    if dtypes is None:
+        dtypes = [inputs[0]._datatype_enum()] * count
+    try:
+        outputs = _execute(
+            current, op, name, inputs, _NOTHING, shapes, "Tout", dtypes, "callee", callee
+        )
+    except core._NotOkStatusException as error:
+        ops.raise_from_not_ok_status(error, name)
+    except core._FallbackException:
+        return None
+    if libraries is not None:
+        outputs[0]._tvm_libraries = libraries
+    return tuple(outputs) if several else outputs[0]
