@@ -493,9 +493,7 @@ class Function:
 
     # AutoGraph has nothing to convert here.
     @tf.autograph.experimental.do_not_convert
-    def _call(
-        self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]
-    ) -> Any:
+    def _call(self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]) -> Any:
         if self.signature is not None and len(inputs) != len(self.signature.inputs):
             raise ValueError(
                 f"{self._context} was called with {len(inputs)} inputs; expected "

@@ -94,7 +94,6 @@ class TVMLayer(keras.layers.Layer):
             )
         # What is cast, and to what, follows from the function's signature.
         super().__init__(autocast=False, **kwargs)
-        self.supports_jit = False  # XLA cannot compile the op
         context = f"Layer '{self.name}'"
         if not isinstance(function, (Function, Op)):
             raise TypeError(

@@ -141,13 +141,6 @@ def test_it_computes_and_trains_like_keras(module):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_xla_is_refused_with_a_warning(module):
-    model = _model(module)
-    with pytest.warns(UserWarning, match="doesn't support `jit_compile=True`"):
-        model.compile("sgd", "mse", jit_compile=True)
-    model.fit(_array(8, 3), _array(8, 1), verbose=0)
-
-
 def test_sequential_models_and_eager_ones(module):
     model = keras.Sequential([_dense_layer(module), keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)
