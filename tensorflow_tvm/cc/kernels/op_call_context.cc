@@ -21,6 +21,8 @@ limitations under the License.
 
 #include "absl/strings/str_cat.h"
 #include "tensorflow/core/framework/tensor_shape.h"
+#include "tensorflow/core/platform/threadpool.h"
+#include "tensorflow/core/platform/threadpool_interface.h"
 #include "tensorflow/core/util/work_sharder.h"
 #include "tensorflow_tvm/cc/runtime/managed_tensor.h"
 
@@ -37,8 +39,33 @@ int OpCallContext::MaxParallelism() {
   return std::min(workers->num_threads, tensorflow::GetPerThreadMaxParallelism());
 }
 
+OpCallContext::~OpCallContext() {
+  if (TF_PREDICT_TRUE(!has_to_wait_.load(std::memory_order_relaxed))) return;
+  std::unique_lock<std::mutex> lock(mutex_);
+  none_is_scheduled_.wait(lock, [this] { return scheduled_ == 0; });
+}
+
 void OpCallContext::Schedule(std::function<void()> task) {
-  ctx_->device()->tensorflow_cpu_worker_threads()->workers->Schedule(std::move(task));
+  tensorflow::thread::ThreadPool* const pool =
+      ctx_->device()->tensorflow_cpu_worker_threads()->workers;
+  if (dynamic_cast<tensorflow::thread::ThreadPoolInterface*>(pool->AsEigenThreadPool()) ==
+      nullptr) {
+    pool->Schedule(std::move(task));
+    return;
+  }
+  // The pool of a request, or of a server that owns it, is given back, and may be gone, when the
+  // request is done: then nothing may be left in it. (The process's own is not waited for: loops
+  // end without their helpers, and after a fork there are none.)
+  has_to_wait_.store(true, std::memory_order_relaxed);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    ++scheduled_;
+  }
+  pool->Schedule([this, task = std::move(task)] {
+    task();
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (--scheduled_ == 0) none_is_scheduled_.notify_one();
+  });
 }
 
 void* OpCallContext::AllocateDeviceWorkspace(uint64_t bytes) {

@@ -16,6 +16,8 @@ limitations under the License.
 #ifndef TENSORFLOW_TVM_CC_KERNELS_OP_CALL_CONTEXT_H_
 #define TENSORFLOW_TVM_CC_KERNELS_OP_CALL_CONTEXT_H_
 
+#include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -40,6 +42,9 @@ class OpCallContext : public CallContext {
   /// `device` is where the function runs.
   OpCallContext(tensorflow::OpKernelContext* ctx, DLDevice device) : ctx_(ctx), device_(device) {}
 
+  /// Waits for what it has scheduled on a pool that is not the process's own.
+  virtual ~OpCallContext();
+
   int MaxParallelism() override;
   void Schedule(std::function<void()> task) override;
   void* AllocateDeviceWorkspace(uint64_t bytes) override;
@@ -63,8 +68,12 @@ class OpCallContext : public CallContext {
  private:
   tensorflow::OpKernelContext* const ctx_;
   const DLDevice device_;
+  std::atomic<bool> has_to_wait_{false};
   absl::InlinedVector<tensorflow::Tensor, 1> aligned_;
+
   std::mutex mutex_;
+  int scheduled_ = 0;                           // guarded by mutex_; not run yet
+  std::condition_variable none_is_scheduled_;
   std::vector<tensorflow::Tensor> workspaces_;  // guarded by mutex_
 
   struct Allocated {

@@ -18,14 +18,13 @@ limitations under the License.
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 
 #include "dlpack/dlpack.h"
+#include "tensorflow/core/framework/allocator.h"
 #include "tvm/ffi/extra/c_env_api.h"
 
 namespace tensorflow_tvm {
@@ -51,16 +50,25 @@ constexpr int kTasksPerThread = 4;
 /// One parallel loop. Threads take tasks until none is left; the caller works too, and waits only
 /// for tasks that have been taken. So a loop always ends, however busy the pool is and however deep
 /// loops nest, and a helper that comes late finds nothing to do.
+///
+/// The caller and each helper hold it, by a count of their own: with std::shared_ptr each helper
+/// would be too large for std::function to take without allocating.
 class ParallelLoop {
  public:
-  ParallelLoop(ParallelBody body, void* closure_data, int num_task)
-      : body_(body), closure_data_(closure_data), num_task_(num_task), unfinished_(num_task) {}
+  static ParallelLoop* New(ParallelBody body, void* closure_data, int num_task,
+                           CallContext* context, int holders) {
+    return new ParallelLoop(body, closure_data, num_task, context, holders);
+  }
 
-  void Work(CallContext* context) {
+  void Release() {
+    if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  void Work() {
     // Taken before the scope is opened: most helpers of a short loop come too late.
     int task = next_.fetch_add(1, std::memory_order_relaxed);
     if (task >= num_task_) return;
-    CallScope scope(context);
+    CallScope scope(context_);
     ParallelGroupEnv env{nullptr, num_task_};
     int done = 0;
     for (; task < num_task_; task = next_.fetch_add(1, std::memory_order_relaxed), ++done) {
@@ -88,6 +96,16 @@ class ParallelLoop {
   }
 
  private:
+  ParallelLoop(ParallelBody body, void* closure_data, int num_task, CallContext* context,
+               int holders)
+      : body_(body),
+        closure_data_(closure_data),
+        num_task_(num_task),
+        context_(context),
+        unfinished_(num_task),
+        holders_(holders) {}
+  ~ParallelLoop() = default;
+
   void SetError(ObjectPtr<Object> error) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!failed_.exchange(true)) error_ = std::move(error);
@@ -96,8 +114,10 @@ class ParallelLoop {
   const ParallelBody body_;
   void* const closure_data_;
   const int num_task_;
+  CallContext* const context_;  ///< may be gone when the last task is done
   std::atomic<int> next_{0};
   std::atomic<int> unfinished_;
+  std::atomic<int> holders_;
   std::atomic<bool> failed_{false};
   // Not absl's: the thread sanitizer does not see into TensorFlow's library, where that is.
   std::mutex mutex_;
@@ -128,24 +148,35 @@ int ParallelLaunch(ParallelBody body, void* closure_data, int num_task) {
     }
     return 0;
   }
-  auto loop = std::make_shared<ParallelLoop>(body, closure_data, num_task);
-  for (int helper = 1; helper < std::min(parallelism, num_task); ++helper) {
-    context->Schedule([loop, context] { loop->Work(context); });
+  const int threads = std::min(parallelism, num_task);
+  ParallelLoop* loop = ParallelLoop::New(body, closure_data, num_task, context, threads);
+  for (int helper = 1; helper < threads; ++helper) {
+    context->Schedule([loop] {
+      loop->Work();
+      loop->Release();
+    });
   }
-  loop->Work(context);
+  loop->Work();
   ObjectPtr<Object> error;
-  return loop->Wait(&error) ? ReportParallelError(std::move(error)) : 0;
+  const bool failed = loop->Wait(&error);
+  loop->Release();
+  return failed ? ReportParallelError(std::move(error)) : 0;
 }
 
-/// What TVM promises generated code of temporary storage, and the largest vector there is.
-constexpr size_t kWorkspaceAlignment = 128;
+/// TensorFlow's allocator for processors keeps large pieces of memory for the next call, where
+/// malloc() would get them from the kernel each time, page by page. It aligns to as much as TVM
+/// promises generated code.
+void* AllocateHostWorkspace(uint64_t bytes) {
+  tensorflow::AllocationAttributes attributes;
+  attributes.retry_on_failure = false;  // which would wait for memory to be freed
+  return tensorflow::cpu_allocator()->AllocateRaw(tensorflow::Allocator::kAllocatorAlignment,
+                                                  std::max<uint64_t>(bytes, 1), attributes);
+}
 
 void* AllocWorkspace(int device_type, int device_id, uint64_t bytes, int, int) {
   void* workspace = nullptr;
   if (device_type == kDLCPU) {
-    if (posix_memalign(&workspace, kWorkspaceAlignment, std::max<uint64_t>(bytes, 1)) != 0) {
-      workspace = nullptr;
-    }
+    workspace = AllocateHostWorkspace(bytes);
   } else if (CallScope* scope = CallScope::Current()) {
     workspace = scope->context()->AllocateDeviceWorkspace(bytes);
   }
@@ -168,20 +199,24 @@ int AllocateTensor(DLTensor* prototype, DLManagedTensorVersioned** out, void* er
 }
 
 int FreeWorkspace(int device_type, int device_id, void* workspace) {
-  if (device_type == kDLCPU) free(workspace);  // a device's workspace lives until the call ends
+  // A device's workspace lives until the call ends.
+  if (device_type == kDLCPU) tensorflow::cpu_allocator()->DeallocateRaw(workspace);
   return 0;
 }
 
 }  // namespace
 
-CallScope::CallScope(CallContext* context) : context_(context), previous_(current_scope) {
+CallScope::CallScope(CallContext* context, bool lends_tensors)
+    : context_(context), previous_(current_scope), lends_tensors_(lends_tensors) {
   current_scope = this;
+  if (!lends_tensors_) return;
   TVMFFIEnvSetDLPackManagedTensorAllocator(AllocateTensor, /*write_to_global_context=*/0,
                                            &previous_allocator_);
 }
 
 CallScope::~CallScope() {
   current_scope = previous_;
+  if (!lends_tensors_) return;
   TVMFFIEnvSetDLPackManagedTensorAllocator(previous_allocator_, /*write_to_global_context=*/0,
                                            nullptr);
 }

@@ -58,10 +58,11 @@ class CallContext {
 };
 
 /// Makes `context` that of the TVM code which this thread calls; scopes nest. Tensors that such
-/// code asks of its environment (TVMFFIEnvTensorAlloc) come from the context too.
+/// code asks of its environment (TVMFFIEnvTensorAlloc) come from the context too, if
+/// `lends_tensors`.
 class CallScope {
  public:
-  explicit CallScope(CallContext* context);
+  explicit CallScope(CallContext* context, bool lends_tensors = true);
   ~CallScope();
 
   CallScope(const CallScope&) = delete;
@@ -80,6 +81,7 @@ class CallScope {
  private:
   CallContext* const context_;
   CallScope* const previous_;
+  const bool lends_tensors_;
   DLPackManagedTensorAllocator previous_allocator_ = nullptr;
   tvm::ffi::ObjectPtr<tvm::ffi::Object> error_;
 };

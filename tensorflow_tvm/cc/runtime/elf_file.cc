@@ -107,13 +107,13 @@ class Parser {
  public:
   explicit Parser(absl::string_view bytes) : reader_(bytes) {}
 
-  absl::Status Run(std::vector<ElfSymbol>* symbols, bool* registers) {
+  absl::Status Run(std::vector<ElfSymbol>* symbols, bool* registers, bool* may_allocate) {
     if (absl::Status s = ReadHeaders(); !s.ok()) return s;
     if (!AreSegmentsSound()) return Damaged("program headers");
     if (!ReadDynamicSegment()) return Damaged("dynamic segment");
     if (!AreTablesSound()) return Damaged("dynamic segment");
     if (!CountSymbols()) return Damaged("hash table");
-    if (!ReadSymbols(symbols, registers)) return Damaged("symbol table");
+    if (!ReadSymbols(symbols, registers, may_allocate)) return Damaged("symbol table");
     if (!AreRelocationsSound(DT_RELA, DT_RELASZ) || !AreRelocationsSound(DT_JMPREL, DT_PLTRELSZ)) {
       return Damaged("relocations");
     }
@@ -364,8 +364,8 @@ class Parser {
   }
 
   /// Reads the symbols; `registers` becomes true if one of tvm-ffi's registration functions is
-  /// used.
-  bool ReadSymbols(std::vector<ElfSymbol>* symbols, bool* registers) const {
+  /// used, `may_allocate` if one that may allocate a tensor.
+  bool ReadSymbols(std::vector<ElfSymbol>* symbols, bool* registers, bool* may_allocate) const {
     uint64_t table = 0;
     if (symbol_count_ > reader_.size() ||
         !ToOffset(Tag(DT_SYMTAB), symbol_count_ * sizeof(Elf64_Sym), &table)) {
@@ -380,6 +380,8 @@ class Parser {
       if (symbol.st_shndx == SHN_UNDEF || name.empty()) {
         *registers |= absl::StartsWith(name, "TVMFFIFunctionSetGlobal") ||
                       absl::StartsWith(name, "TVMFFITypeRegister");
+        *may_allocate |= absl::StartsWith(name, "TVMFFIEnv") ||
+                         absl::StartsWith(name, "TVMFFIFunction") || absl::StartsWith(name, "_Z");
         continue;
       }
       const int type = ELF64_ST_TYPE(symbol.st_info);
@@ -428,7 +430,7 @@ class Parser {
 
 absl::StatusOr<ElfFile> ElfFile::Parse(absl::string_view bytes) {
   ElfFile file;
-  if (absl::Status s = Parser(bytes).Run(&file.symbols_, &file.registers_globals_); !s.ok())
+  if (absl::Status s = Parser(bytes).Run(&file.symbols_, &file.registers_globals_, &file.may_allocate_tensors_); !s.ok())
     return s;
   return file;
 }

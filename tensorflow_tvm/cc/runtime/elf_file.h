@@ -54,12 +54,17 @@ class ElfFile {
   /// Whether the library registers functions or types of its own with tvm-ffi, which keeps them.
   bool registers_globals() const { return registers_globals_; }
 
+  /// Whether the library may ask tvm-ffi for tensors, itself or by a function of others. What is
+  /// compiled from C++ may; what TVM generates does not, but by packed functions.
+  bool may_allocate_tensors() const { return may_allocate_tensors_; }
+
   /// The symbol called `name` if the library defines it, else null.
   const ElfSymbol* Find(absl::string_view name) const;
 
  private:
   std::vector<ElfSymbol> symbols_;
   bool registers_globals_ = false;
+  bool may_allocate_tensors_ = false;
 };
 
 }  // namespace tensorflow_tvm

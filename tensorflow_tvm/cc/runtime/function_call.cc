@@ -209,7 +209,7 @@ absl::Status FunctionCall::Invoke(const LibraryFunction& function, CallContext* 
     arguments[i].zero_padding = 0;
     arguments[i].v_ptr = view;
   }
-  CallScope scope(context);
+  CallScope scope(context, function.may_allocate_tensors);
   TVMFFIAny raw;
   raw.type_index = kTVMFFINone;
   raw.zero_padding = 0;

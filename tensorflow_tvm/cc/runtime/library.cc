@@ -225,6 +225,8 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
     library->cuda_bytes_ = library->bytes().substr(*carried->offset, carried->size);
   }
   if (absl::Status s = library->FillSlots(slots); !s.ok()) return refuse(s);
+  library->may_allocate_tensors_ = elf->may_allocate_tensors() || has_imports ||
+                                   elf->Find(kPackedCallSlot) != nullptr;
   library->digest_ = std::move(digest);
   library->name_ = std::move(name);
   // tvm-ffi keeps what a library registers, so the code must stay: this reference is never dropped.
@@ -290,7 +292,8 @@ absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name,
     const std::string symbol = absl::StrCat(ffi::symbol::tvm_ffi_symbol_prefix, name);
     void* address = dlsym(handle_.get(), symbol.c_str());
     if (address == nullptr) return not_found;
-    return LibraryFunction{reinterpret_cast<TVMFFISafeCallType>(address), nullptr};
+    return LibraryFunction{reinterpret_cast<TVMFFISafeCallType>(address), nullptr,
+                           may_allocate_tensors_};
   }
   std::lock_guard<std::mutex> lock(mutex_);
   auto it = imported_.find(name);

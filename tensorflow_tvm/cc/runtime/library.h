@@ -38,6 +38,7 @@ namespace tensorflow_tvm {
 struct LibraryFunction {
   TVMFFISafeCallType call = nullptr;
   void* self = nullptr;
+  bool may_allocate_tensors = true;  ///< by tvm-ffi's environment, which then has to be set
 };
 
 /// A TVM library loaded into this process. Its identity is the digest of its bytes.
@@ -90,6 +91,7 @@ class LibraryObj : public tvm::ffi::Object {
   tvm::ffi::Optional<tvm::ffi::Module> module_;
   std::mutex mutex_;
   std::map<std::string, tvm::ffi::Function> imported_;  // guarded by mutex_
+  bool may_allocate_tensors_ = true;
   absl::string_view cuda_bytes_;                        ///< of snapshot_; empty if there are none
   tvm::ffi::ObjectPtr<LibraryObj> cuda_;                // guarded by mutex_
 };

@@ -231,7 +231,9 @@ class SignatureParser {
     }
     for (bool first = true; !TakeIf("]"); first = false) {
       if (!first && !Take(",")) return false;
-      if (!ParseDimension(&tensor->dims.emplace_back())) return false;
+      Dimension& dimension = tensor->dims.emplace_back();
+      if (!ParseDimension(&dimension)) return false;
+      tensor->has_expressions |= dimension.kind == Dimension::Kind::kExpression;
     }
     return true;
   }
@@ -417,8 +419,8 @@ std::string DimensionsToString(absl::Span<const int64_t> dims) {
                       "]");
 }
 
-absl::Status Contradiction(const TensorSpec& tensor, absl::Span<const int64_t> dims,
-                           const std::string& why) {
+absl::Status Mismatch(const TensorSpec& tensor, absl::Span<const int64_t> dims,
+                      const std::string& why) {
   return absl::InvalidArgumentError(absl::StrCat("input '", tensor.name, "' has shape ",
                                                  DimensionsToString(dims), ", expected ",
                                                  tensor.text, ": ", why));
@@ -426,48 +428,43 @@ absl::Status Contradiction(const TensorSpec& tensor, absl::Span<const int64_t> d
 
 }  // namespace
 
-absl::Status SymbolValues::BindInput(int input, absl::Span<const int64_t> dims) {
+absl::Status SymbolValues::Contradiction(int input, absl::Span<const int64_t> dims) const {
   const TensorSpec& tensor = signature_.inputs()[input];
-  if (tensor.any_shape) return absl::OkStatus();
   if (dims.size() != tensor.dims.size()) {
-    return Contradiction(
-        tensor, dims,
-        absl::StrCat("its rank is ", dims.size(), " and must be ", tensor.dims.size()));
+    return Mismatch(tensor, dims,
+                    absl::StrCat("its rank is ", dims.size(), " and must be ", tensor.dims.size()));
   }
   for (size_t i = 0; i < dims.size(); ++i) {
     const Dimension& dimension = tensor.dims[i];
     if (dims[i] < 0) continue;
     if (dimension.kind == Dimension::Kind::kInteger && dims[i] != dimension.value) {
-      return Contradiction(
+      return Mismatch(
           tensor, dims,
           absl::StrCat("its dimension ", i, " is ", dims[i], " and must be ", dimension.value));
     }
     if (dimension.kind != Dimension::Kind::kSymbol) continue;
-    Value& value = values_[dimension.value];
-    if (value.size < 0) {
-      value = {dims[i], input};
-    } else if (value.size != dims[i]) {
-      return Contradiction(tensor, dims,
-                           absl::StrCat(dimension.text, " is ", value.size, " in input '",
-                                        signature_.inputs()[value.input].name, "' and ", dims[i],
-                                        " in input '", tensor.name, "'"));
+    const Value& value = values_[dimension.value];
+    if (value.size != dims[i]) {
+      return Mismatch(tensor, dims,
+                      absl::StrCat(dimension.text, " is ", value.size, " in input '",
+                                   signature_.inputs()[value.input].name, "' and ", dims[i],
+                                   " in input '", tensor.name, "'"));
     }
   }
-  return absl::OkStatus();
+  return absl::InternalError("a shape fits after all");
 }
 
-absl::Status SymbolValues::CheckInput(int input, absl::Span<const int64_t> dims) const {
+absl::Status SymbolValues::CheckExpressions(int input, absl::Span<const int64_t> dims) const {
   const TensorSpec& tensor = signature_.inputs()[input];
-  if (tensor.any_shape) return absl::OkStatus();
   for (size_t i = 0; i < dims.size(); ++i) {
     const Dimension& dimension = tensor.dims[i];
     if (dims[i] < 0 || dimension.kind != Dimension::Kind::kExpression) continue;
     absl::StatusOr<int64_t> size = Evaluate(dimension, tensor);
     if (!size.ok()) return size.status();
     if (*size >= 0 && *size != dims[i]) {
-      return Contradiction(tensor, dims,
-                           absl::StrCat("its dimension ", i, " is ", dims[i], " and must be ",
-                                        dimension.text, " = ", *size, " (", ToString(), ")"));
+      return Mismatch(tensor, dims,
+                      absl::StrCat("its dimension ", i, " is ", dims[i], " and must be ",
+                                   dimension.text, " = ", *size, " (", ToString(), ")"));
     }
   }
   return absl::OkStatus();

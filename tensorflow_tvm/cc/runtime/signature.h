@@ -21,6 +21,7 @@ limitations under the License.
 #include <string>
 #include <vector>
 
+#include "absl/base/optimization.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -72,7 +73,8 @@ struct TensorSpec {
   bool any_dtype = false;
   bool any_shape = false;
   std::vector<Dimension> dims;
-  std::string text;  ///< as it was written, "x: float32[n]"
+  bool has_expressions = false;  ///< among `dims`
+  std::string text;              ///< as it was written, "x: float32[n]"
 };
 
 /// What a function takes and gives. tensorflow_tvm/signature.py has the grammar. Attrs are read
@@ -107,10 +109,16 @@ class SymbolValues {
 
   /// Takes what input `input` says; InvalidArgument if that contradicts the signature or an earlier
   /// input. Expressions are left to CheckInput, since they may need the symbols of later inputs.
-  absl::Status BindInput(int input, absl::Span<const int64_t> dims);
+  absl::Status BindInput(int input, absl::Span<const int64_t> dims) {
+    // Inline, as every call does this; what is said when something is wrong is not.
+    return ABSL_PREDICT_TRUE(Bind(input, dims)) ? absl::OkStatus() : Contradiction(input, dims);
+  }
 
   /// Checks the dimensions of input `input` that are expressions, after all inputs were bound.
-  absl::Status CheckInput(int input, absl::Span<const int64_t> dims) const;
+  absl::Status CheckInput(int input, absl::Span<const int64_t> dims) const {
+    if (!signature_.inputs()[input].has_expressions) return absl::OkStatus();
+    return CheckExpressions(input, dims);
+  }
 
   /// The size of a dimension of `tensor`, -1 if it is not known; InvalidArgument if it cannot be:
   /// negative, beyond 64 bits, or divided by zero.
@@ -127,6 +135,30 @@ class SymbolValues {
     int64_t size = -1;
     int input = -1;  ///< that said so
   };
+
+  /// Whether `dims` fit; if they do, takes what they say.
+  bool Bind(int input, absl::Span<const int64_t> dims) {
+    const TensorSpec& tensor = signature_.inputs()[input];
+    if (tensor.any_shape) return true;
+    if (dims.size() != tensor.dims.size()) return false;
+    for (size_t i = 0; i < dims.size(); ++i) {
+      const Dimension& dimension = tensor.dims[i];
+      if (dims[i] < 0) continue;
+      if (dimension.kind == Dimension::Kind::kSymbol) {
+        Value& value = values_[dimension.value];
+        if (value.size < 0) value = {dims[i], input};
+        if (value.size != dims[i]) return false;
+      } else if (dimension.kind == Dimension::Kind::kInteger && dims[i] != dimension.value) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /// Why `dims` do not fit.
+  absl::Status Contradiction(int input, absl::Span<const int64_t> dims) const;
+
+  absl::Status CheckExpressions(int input, absl::Span<const int64_t> dims) const;
 
   const Signature& signature_;
   absl::InlinedVector<Value, 8> values_;
