@@ -55,13 +55,13 @@ def _join(parent, a, b):
 
 @T.prim_func(s_tir=True)
 def _kernel(
-    mask_handle: T.handle, diagonal: T.bool, labels_handle: T.handle, count_handle: T.handle
+    mask: T.Buffer(("h", "w"), "bool"),
+    diagonal: T.bool,
+    labels: T.Buffer(("h", "w"), "int32"),
+    count: T.Buffer((), "int32"),
 ):
     T.func_attr({"tirx.noalias": True})
     h, w = T.int32(), T.int32()
-    mask = T.match_buffer(mask_handle, (h, w), "bool")
-    labels = T.match_buffer(labels_handle, (h, w), "int32")
-    count = T.match_buffer(count_handle, (), "int32")
     parent = T.alloc_buffer((h * w + 1,), "int32")  # of each label; that of a root is itself
     used = T.alloc_buffer(((h + ROWS - 1) // ROWS,), "int32")  # the last label of each strip
     for strip in T.parallel((h + ROWS - 1) // ROWS):

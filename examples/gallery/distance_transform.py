@@ -55,11 +55,9 @@ def _merge(away, least, half):
 
 
 @T.prim_func(s_tir=True)
-def _kernel(mask_handle: T.handle, distance_handle: T.handle):
+def _kernel(mask: T.Buffer(("h", "w"), "bool"), distance: T.Buffer(("h", "w"), "float32")):
     T.func_attr({"tirx.noalias": True})
     h, w = T.int32(), T.int32()
-    mask = T.match_buffer(mask_handle, (h, w), "bool")
-    distance = T.match_buffer(distance_handle, (h, w), "float32")
     # Along columns: steps to the background above, then to the nearer of that and the one below.
     for block in T.parallel((w + BLOCK - 1) // BLOCK):
         steps = T.alloc_buffer((BLOCK,), "float32")

@@ -30,7 +30,9 @@ def exp(x: Any) -> Any:
     x = n * log(2) + r, as W. J. Cody and W. Waite, "Software Manual for the Elementary Functions"
     (1980), reduce it; 2**n is a matter of bits.
     """
-    x = T.max(T.min(x, T.float32(87)), T.float32(-87))
+    # A comparison with NaN is false, which keeps it.
+    x = T.Select(x > T.float32(87), T.float32(87), x)
+    x = T.Select(x < T.float32(-87), T.float32(-87), x)
     n = T.floor(x * T.float32(1.44269504) + T.float32(0.5))
     r = x - n * T.float32(0.693359375) + n * T.float32(2.12194440e-4)
     value = T.float32(_POLYNOMIAL[0])

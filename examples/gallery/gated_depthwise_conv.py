@@ -17,11 +17,12 @@
     x: float32[b, n, d], weight: float32[k, d], bias: float32[d], gate: float32[b, n, d]
     -> y: float32[b, n, d]
 
-With c[i] = bias + the sum of weight[k] * x[i - k + 1 + j], each channel by itself, it is
+With c[i] = bias + the sum of weight[j] * x[i - k + 1 + j] over j, each channel by itself, it is
 y = silu(c) * sigmoid(gate): see A. Gu and T. Dao, "Mamba: Linear-Time Sequence Modeling with
 Selective State Spaces" (2023). Everything is done for 64 channels of a moment while they are in
 registers, so that each tensor is read and written once. Both sigmoids share a division, and exp is
-a polynomial. The gradient computes c again, and walks along time with 64 channels a task.
+a polynomial. The gradient computes c again, 32 moments a task, and each task adds up its own part
+of what the weights get.
 
 >>> x = [[[1.0], [2.0], [3.0]]]
 >>> gated_depthwise_conv(x, [[1.0], [-1.0]], [0.5], tf.zeros([1, 3, 1])).numpy().ravel()
@@ -44,17 +45,17 @@ MOMENTS = 32  # of a task
 
 
 @T.inline
-def _convolve(x, weight, bias, sums, b, i, start, width):
+def _convolve(x, weight, bias, sums, taps, b, i, start, width):
     for v in T.vectorized(width):
         sums[v] = bias[start + v]
-    for k in range(T.max(weight.shape[0] - 1 - i, 0), weight.shape[0]):
+    for k in range(T.max(taps - 1 - i, 0), taps):
         for v in T.vectorized(width):
-            sums[v] += weight[k, start + v] * x[b, i - weight.shape[0] + 1 + k, start + v]
+            sums[v] += weight[k, start + v] * x[b, i - taps + 1 + k, start + v]
 
 
 @T.inline
-def _gated(x, weight, bias, gate, y, sums, b, i, start, width):
-    _convolve(x, weight, bias, sums, b, i, start, width)
+def _gated(x, weight, bias, gate, y, sums, taps, b, i, start, width):
+    _convolve(x, weight, bias, sums, taps, b, i, start, width)
     for v in T.vectorized(width):
         under: T.let = (1.0 + exp(-sums[v])) * (1.0 + exp(-gate[b, i, start + v]))
         y[b, i, start + v] = sums[v] / under
@@ -62,19 +63,14 @@ def _gated(x, weight, bias, gate, y, sums, b, i, start, width):
 
 @T.prim_func(s_tir=True)
 def _forward(
-    x_handle: T.handle,
-    w_handle: T.handle,
-    b_handle: T.handle,
-    g_handle: T.handle,
-    y_handle: T.handle,
+    x: T.Buffer(("batch", "n", "d"), "float32"),
+    weight: T.Buffer(("taps", "d"), "float32"),
+    bias: T.Buffer(("d",), "float32"),
+    gate: T.Buffer(("batch", "n", "d"), "float32"),
+    y: T.Buffer(("batch", "n", "d"), "float32"),
 ):
     T.func_attr({"tirx.noalias": True})
     batch, n, d, taps = T.int32(), T.int32(), T.int32(), T.int32()
-    x = T.match_buffer(x_handle, (batch, n, d), "float32")
-    weight = T.match_buffer(w_handle, (taps, d), "float32")
-    bias = T.match_buffer(b_handle, (d,), "float32")
-    gate = T.match_buffer(g_handle, (batch, n, d), "float32")
-    y = T.match_buffer(y_handle, (batch, n, d), "float32")
     blocks: T.let = (n + MOMENTS - 1) // MOMENTS
     for task in T.parallel(batch * blocks):
         sums = T.alloc_buffer((CHANNELS,), "float32")
@@ -82,34 +78,27 @@ def _forward(
         first: T.let = task % blocks * MOMENTS
         for moment in range(T.min(MOMENTS, n - first)):
             for c in range(d // CHANNELS):
-                _gated(x, weight, bias, gate, y, sums, b, first + moment, c * CHANNELS, CHANNELS)
+                _gated(
+                    x, weight, bias, gate, y, sums, taps, b, first + moment, c * CHANNELS, CHANNELS
+                )
             for c in range(d % CHANNELS):
-                _gated(x, weight, bias, gate, y, sums, b, first + moment, d - 1 - c, 1)
+                _gated(x, weight, bias, gate, y, sums, taps, b, first + moment, d - 1 - c, 1)
 
 
 @T.prim_func(s_tir=True)
 def _backward(
-    x_handle: T.handle,
-    w_handle: T.handle,
-    b_handle: T.handle,
-    g_handle: T.handle,
-    dy_handle: T.handle,
-    dx_handle: T.handle,
-    dw_handle: T.handle,
-    db_handle: T.handle,
-    dg_handle: T.handle,
+    x: T.Buffer(("batch", "n", "d"), "float32"),
+    weight: T.Buffer(("taps", "d"), "float32"),
+    bias: T.Buffer(("d",), "float32"),
+    gate: T.Buffer(("batch", "n", "d"), "float32"),
+    dy: T.Buffer(("batch", "n", "d"), "float32"),
+    dx: T.Buffer(("batch", "n", "d"), "float32"),
+    dweight: T.Buffer(("taps", "d"), "float32"),
+    dbias: T.Buffer(("d",), "float32"),
+    dgate: T.Buffer(("batch", "n", "d"), "float32"),
 ):
-    T.func_attr({"tirx.noalias": True})
+    T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})
     batch, n, d, taps = T.int32(), T.int32(), T.int32(), T.int32()
-    x = T.match_buffer(x_handle, (batch, n, d), "float32")
-    weight = T.match_buffer(w_handle, (taps, d), "float32")
-    bias = T.match_buffer(b_handle, (d,), "float32")
-    gate = T.match_buffer(g_handle, (batch, n, d), "float32")
-    dy = T.match_buffer(dy_handle, (batch, n, d), "float32")
-    dx = T.match_buffer(dx_handle, (batch, n, d), "float32")
-    dweight = T.match_buffer(dw_handle, (taps, d), "float32")
-    dbias = T.match_buffer(db_handle, (d,), "float32")
-    dgate = T.match_buffer(dg_handle, (batch, n, d), "float32")
     blocks: T.let = (n + MOMENTS - 1) // MOMENTS
     parts = T.alloc_buffer((batch * blocks, taps + 1, d), "float32")  # of dweight and dbias
     for task in T.parallel(batch * blocks):
@@ -119,7 +108,7 @@ def _backward(
         # The convolution's gradient, also that of the moments after, which have read these.
         dc = T.alloc_buffer((MOMENTS + taps, d), "float32")
         rows = T.alloc_scalar("int32")
-        rows = T.min(size + taps - 1, n - first)
+        rows = T.min(size + T.max(taps - 1, 0), n - first)
         for row in range(rows):
             i: T.let = first + row
             for c in range(d):

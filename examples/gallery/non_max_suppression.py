@@ -67,23 +67,16 @@ def _suppress(dead, block, box, which, threshold):
 
 @T.prim_func(s_tir=True)
 def _kernel(
-    boxes_handle: T.handle,
-    scores_handle: T.handle,
-    limit_handle: T.handle,
-    iou_handle: T.handle,
-    least_handle: T.handle,
-    indices_handle: T.handle,
-    count_handle: T.handle,
+    boxes: T.Buffer(("n", 4), "float32"),
+    scores: T.Buffer(("n",), "float32"),
+    limit: T.Buffer((), "int32"),
+    iou_threshold: T.Buffer((), "float32"),
+    least_score: T.Buffer((), "float32"),
+    indices: T.Buffer(("n",), "int32"),
+    count: T.Buffer((), "int32"),
 ):
     T.func_attr({"tirx.noalias": True})
     n = T.int32()
-    boxes = T.match_buffer(boxes_handle, (n, 4), "float32")
-    scores = T.match_buffer(scores_handle, (n,), "float32")
-    limit = T.match_buffer(limit_handle, (), "int32")
-    iou_threshold = T.match_buffer(iou_handle, (), "float32")
-    least_score = T.match_buffer(least_handle, (), "float32")
-    indices = T.match_buffer(indices_handle, (n,), "int32")
-    count = T.match_buffer(count_handle, (), "int32")
     keys = T.alloc_buffer((2, n), "uint32")
     order = T.alloc_buffer((2, n), "int32")
     places = T.alloc_buffer((DIGITS,), "int32")

@@ -68,19 +68,14 @@ def _search(weights, size, target, lanes, mass, bits):
 
 @T.prim_func(s_tir=True)
 def _kernel(
-    logits_handle: T.handle,
-    uniform_handle: T.handle,
-    p_handle: T.handle,
-    temperature_handle: T.handle,
-    tokens_handle: T.handle,
+    logits: T.Buffer(("batch", "size"), "float32"),
+    uniform: T.Buffer(("batch",), "float32"),
+    p: T.Buffer((), "float32"),
+    temperature: T.Buffer((), "float32"),
+    tokens: T.Buffer(("batch",), "int32"),
 ):
     T.func_attr({"tirx.noalias": True})
     batch, size = T.int32(), T.int32()
-    logits = T.match_buffer(logits_handle, (batch, size), "float32")
-    uniform = T.match_buffer(uniform_handle, (batch,), "float32")
-    p = T.match_buffer(p_handle, (), "float32")
-    temperature = T.match_buffer(temperature_handle, (), "float32")
-    tokens = T.match_buffer(tokens_handle, (batch,), "int32")
     padded: T.let = (size + LANES - 1) // LANES * LANES
     for b in T.parallel(batch):
         weights = T.alloc_buffer((padded,), "float32")
