@@ -83,7 +83,7 @@ workload = Workload(
     make_inputs=make_inputs,
     ours=ours,
     rivals={"tf.image, one by one": one_by_one, "tf.image, by tiles": by_tiles},
-    flops=12 * BOXES * 100,
+    flops=12 * (LIMIT * LIMIT // 2 + BOXES),
     bytes=BOXES * 20 + LIMIT * 4,
     check=check,
 )

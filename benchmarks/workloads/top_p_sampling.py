@@ -82,7 +82,7 @@ workload = Workload(
     make_inputs=make_inputs,
     ours=ours,
     rivals={"sorting": sorting, "bisection": bisection},
-    flops=BATCH * TOKENS * 120,
+    flops=20 * BATCH * TOKENS,
     bytes=4 * BATCH * (TOKENS + 2),
     check=check,
 )
