@@ -25,7 +25,7 @@ _POLYNOMIAL = (0.0013814596, 0.0083687175, 0.04166839, 0.16666521, 0.49999994, 1
 
 
 def exp(x: Any) -> Any:
-    """Return exp(x), 2e-7 of it off at most, for x from -87 to 87; outside, what it is there.
+    """Return exp(x), 1e-7 of it off at most, for x from -87 to 87; outside, what it is there.
 
     x = n * log(2) + r, as W. J. Cody and W. Waite, "Software Manual for the Elementary Functions"
     (1980), reduce it; 2**n is a matter of bits.

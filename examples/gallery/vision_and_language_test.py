@@ -16,6 +16,9 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -28,6 +31,22 @@ from examples.gallery.non_max_suppression import non_max_suppression
 from examples.gallery.top_p_sampling import top_p_sampling
 
 SIZES = [(0, 5), (5, 0), (1, 1), (3, 5), (40, 70), (70, 33), (65, 96)]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        connected_components,
+        distance_transform,
+        gated_depthwise_conv,
+        non_max_suppression,
+        top_p_sampling,
+    ],
+)
+def test_the_example_gives_what_it_says(function):
+    results = doctest.testmod(importlib.import_module(function.__module__))
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def floats(*shape, seed=0):
@@ -182,11 +201,7 @@ def test_the_number_of_boxes_may_be_a_tensor():
 def gated(x, weight, bias, gate):
     taps = weight.shape[0]
     padded = tf.pad(x, [[0, 0], [taps - 1, 0], [0, 0]])
-    total = (
-        tf.zeros_like(x)
-        + bias
-        + sum(padded[:, k : k + tf.shape(x)[1]] * weight[k] for k in range(taps))
-    )
+    total = bias + sum(padded[:, k : k + tf.shape(x)[1]] * weight[k] for k in range(taps))
     return tf.nn.silu(total) * tf.sigmoid(gate)
 
 
