@@ -266,7 +266,6 @@ def test_threads_in_tf_data(run_with_threads):
     assert output == ["{1}", "{1}", "{1}", "{2}"]
 
 
-@pytest.mark.xfail(strict=True, reason="a helper that comes late is left in the request's pool")
 def test_pool_of_a_request(run_with_threads):
     """TensorFlow's handlers of requests end the process if an op leaves tasks behind."""
     output = run_with_threads(

@@ -23,6 +23,7 @@ limitations under the License.
 #include <utility>
 #include <vector>
 
+#include "absl/container/fixed_array.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -339,7 +340,7 @@ class DSOOp : public tensorflow::OpKernel {
       return TakeOutputs(ctx, std::move(result), place, context, symbols);
     }
     const int outputs = static_cast<int>(call_.output_dtypes().size());
-    absl::InlinedVector<Tensor*, 4> results(outputs);
+    absl::FixedArray<Tensor*, 4> results(outputs);
     bool all_empty = true;
     int output_rank = 0;
     for (int i = 0; i < outputs; ++i) {
@@ -362,16 +363,16 @@ class DSOOp : public tensorflow::OpKernel {
     absl::InlinedVector<std::pair<int, char*>, 1> staged;  // outputs to be copied afterwards
     for (int i = 0; i < outputs; ++i) {
       char* data = static_cast<char*>(results[i]->data());
-      const int64_t bytes = results[i]->tensor_data().size();
       if (TF_PREDICT_FALSE(place.copies != nullptr)) {
-        absl::StatusOr<char*> memory = place.copies->Allocate(bytes);
+        absl::StatusOr<char*> memory = place.copies->Allocate(results[i]->tensor_data().size());
         if (!memory.ok()) return call_.Named(memory.status());
         data = *memory;
         staged.emplace_back(i, data);
       } else if (results[i]->NumElements() == 0) {
         data = no_data;
       } else if (TF_PREDICT_FALSE(!IsAligned(data))) {
-        TF_ASSIGN_OR_RETURN(data, context->AllocateAligned(bytes, memory_align_));
+        TF_ASSIGN_OR_RETURN(
+            data, context->AllocateAligned(results[i]->tensor_data().size(), memory_align_));
         staged.emplace_back(i, data);
       }
       output_views.Add(results[i]->shape(), call_.output_dtypes()[i], data);

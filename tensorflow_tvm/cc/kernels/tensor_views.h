@@ -18,7 +18,7 @@ limitations under the License.
 
 #include <cstdint>
 
-#include "absl/container/inlined_vector.h"
+#include "absl/container/fixed_array.h"
 #include "absl/types/span.h"
 #include "dlpack/dlpack.h"
 #include "tensorflow/core/framework/tensor_shape.h"
@@ -30,11 +30,12 @@ class TensorViews {
  public:
   /// For `count` tensors whose ranks add up to `total_rank`: views point into this, so it must not
   /// grow.
-  TensorViews(int count, int total_rank, DLDevice device) : device_(device) {
-    tensors_.reserve(count);
-    dimensions_.resize(2 * total_rank);
-    next_ = dimensions_.data();
-  }
+  TensorViews(int count, int total_rank, DLDevice device)
+      : device_(device),
+        tensors_(count),
+        dimensions_(2 * total_rank),
+        next_tensor_(tensors_.data()),
+        next_(dimensions_.data()) {}
 
   TensorViews(const TensorViews&) = delete;
   TensorViews& operator=(const TensorViews&) = delete;
@@ -50,15 +51,17 @@ class TensorViews {
       strides[i] = stride;
       stride *= dims[i];
     }
-    tensors_.push_back(DLTensor{data, device_, rank, dtype, dims, strides, /*byte_offset=*/0});
+    *next_tensor_++ = DLTensor{data, device_, rank, dtype, dims, strides, /*byte_offset=*/0};
   }
 
-  absl::Span<DLTensor> tensors() { return absl::MakeSpan(tensors_); }
+  absl::Span<DLTensor> tensors() { return absl::MakeSpan(tensors_.data(), tensors_.size()); }
 
  private:
   const DLDevice device_;
-  absl::InlinedVector<DLTensor, 8> tensors_;
-  absl::InlinedVector<int64_t, 64> dimensions_;
+  // Not InlinedVector, which would fill in what is written anyway.
+  absl::FixedArray<DLTensor, 8> tensors_;
+  absl::FixedArray<int64_t, 64> dimensions_;
+  DLTensor* next_tensor_;
   int64_t* next_;
 };
 

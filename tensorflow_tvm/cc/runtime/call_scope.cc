@@ -167,10 +167,8 @@ int ParallelLaunch(ParallelBody body, void* closure_data, int num_task) {
 /// malloc() would get them from the kernel each time, page by page. It aligns to as much as TVM
 /// promises generated code.
 void* AllocateHostWorkspace(uint64_t bytes) {
-  tensorflow::AllocationAttributes attributes;
-  attributes.retry_on_failure = false;  // which would wait for memory to be freed
   return tensorflow::cpu_allocator()->AllocateRaw(tensorflow::Allocator::kAllocatorAlignment,
-                                                  std::max<uint64_t>(bytes, 1), attributes);
+                                                  std::max<uint64_t>(bytes, 1));
 }
 
 void* AllocWorkspace(int device_type, int device_id, uint64_t bytes, int, int) {

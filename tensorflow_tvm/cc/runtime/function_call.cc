@@ -20,6 +20,7 @@ limitations under the License.
 #include <limits>
 #include <utility>
 
+#include "absl/container/fixed_array.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -189,7 +190,7 @@ absl::Status FunctionCall::Invoke(const LibraryFunction& function, CallContext* 
                                   absl::Span<DLTensor> inputs, absl::Span<DLTensor> outputs,
                                   ffi::Any* result) const {
   std::vector<ffi::Tensor> owned;
-  absl::InlinedVector<TVMFFIAny, 12> arguments(arguments_.size());
+  absl::FixedArray<TVMFFIAny, 12> arguments(arguments_.size());
   for (size_t i = 0; i < arguments_.size(); ++i) {
     const Callee::Argument& argument = arguments_[i];
     if (argument.kind == Callee::Argument::Kind::kAttr) {
