@@ -51,7 +51,7 @@ def test_quick_run_writes_figures(overhead, tmp_path, capsys):
         if "rival" in row:
             assert any(r["case"] == row["rival"] and r["group"] == row["group"] for r in rows)
             assert row["ratio"]["median"] > 0
-    assert {row["bar"] for row in rows if row.get("bar")} == {1.2, 1.5}
+    assert {row["bar"] for row in rows if row.get("bar")} == {1.0, 1.2}
     printed = capsys.readouterr().out
     assert all(row["case"] in printed for row in rows)
 
