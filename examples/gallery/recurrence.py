@@ -91,7 +91,7 @@ def _scan(way):
         x = T.match_buffer(x_handle, (n, t), "float32")
         y = T.match_buffer(y_handle, (n, t), "float32")
         for i in T.parallel(n):
-            state = T.alloc_buffer((LANES,), "float32", scope="local")
+            state = T.alloc_buffer((LANES,), "float32")
             for lane in T.vectorized(LANES):
                 state[lane] = T.float32(0)
             for j in range(t // LANES):
@@ -131,7 +131,7 @@ def _scan_grad(way):
         da = T.match_buffer(da_handle, (n, t), "float32")
         dx = T.match_buffer(dx_handle, (n, t), "float32")
         for i in T.parallel(n):
-            state = T.alloc_buffer((LANES,), "float32", scope="local")
+            state = T.alloc_buffer((LANES,), "float32")
             vectors: T.let = T.max(t - 1, 0) // LANES  # and then the rest, of one step at least
             for j in range(t - vectors * LANES):
                 k: T.let = at(t - 1 - j, t)
