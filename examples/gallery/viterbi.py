@@ -20,9 +20,9 @@ the first to the second, and `lengths` int32 of shape [batch]. The path is int32
 time], with zeros after each sequence's end, and the score float32 of shape [batch]. Of equally good
 tags the first is taken. A length that is out of range counts as the nearest one.
 
-The way there only keeps the best scores, 16 tags side by side in a vector: their maximum costs an
-addition and a comparison for each transition. Where a score comes from is found on the way back, for
-the tags of the path only. Sequences run in parallel.
+The way there only keeps the best scores, of 16 tags side by side in a vector: an addition and a
+comparison for each transition. Where a score comes from is found on the way back, for the tags of
+the path only, by computing the sums again. Sequences run in parallel.
 
 >>> import tensorflow as tf
 >>> logits = tf.constant([[[1.0, 0.0], [0.0, 3.0], [2.0, 0.0]]])
