@@ -58,6 +58,11 @@ def _module() -> tftvm.Module:
     return tftvm.build(functions, gradient=gradient)
 
 
+def _at(k, t, way):
+    """Return the place of the k-th step."""
+    return k if way > 0 else t - 1 - k
+
+
 def _vector(start):
     return T.Ramp(start, 1, LANES)
 
@@ -80,13 +85,9 @@ def _last(v, way):
 
 
 def _scan(way):
-    def at(k, t):  # the place of the k-th step
-        return k if way > 0 else t - 1 - k
-
     @T.prim_func(s_tir=True)
     def scan(a_handle: T.handle, x_handle: T.handle, y_handle: T.handle):
-        n = T.int32()
-        t = T.int32()
+        n, t = T.int32(), T.int32()
         a = T.match_buffer(a_handle, (n, t), "float32")
         x = T.match_buffer(x_handle, (n, t), "float32")
         y = T.match_buffer(y_handle, (n, t), "float32")
@@ -95,7 +96,7 @@ def _scan(way):
             for lane in T.vectorized(LANES):
                 state[lane] = T.float32(0)
             for j in range(t // LANES):
-                start: T.let = T.min(at(j * LANES, t), at(j * LANES + LANES - 1, t))
+                start: T.let = T.min(_at(j * LANES, t, way), _at(j * LANES + LANES - 1, t, way))
                 a_vector: T.let = a[i, _vector(start)]
                 x_vector: T.let = x[i, _vector(start)]
                 local: T.let = _hillis_steele(a_vector, x_vector, way)[0]
@@ -104,7 +105,7 @@ def _scan(way):
                 # Not the last of y: this way one step waits for the one before only shortly.
                 state[_vector(0)] = _last(local, way) + _last(product, way) * state[_vector(0)]
             for j in range(t % LANES):
-                k: T.let = at(t // LANES * LANES + j, t)
+                k: T.let = _at(t // LANES * LANES + j, t, way)
                 state[0] = a[i, k] * state[0] + x[i, k]
                 y[i, k] = state[0]
 
@@ -112,9 +113,6 @@ def _scan(way):
 
 
 def _scan_grad(way):
-    def at(k, t):
-        return k if way > 0 else t - 1 - k
-
     @T.prim_func(s_tir=True)
     def scan_grad(
         a_handle: T.handle,
@@ -123,8 +121,7 @@ def _scan_grad(way):
         da_handle: T.handle,
         dx_handle: T.handle,
     ):
-        n = T.int32()
-        t = T.int32()
+        n, t = T.int32(), T.int32()
         a = T.match_buffer(a_handle, (n, t), "float32")
         y = T.match_buffer(y_handle, (n, t), "float32")
         dy = T.match_buffer(dy_handle, (n, t), "float32")
@@ -134,7 +131,7 @@ def _scan_grad(way):
             state = T.alloc_buffer((LANES,), "float32")
             vectors: T.let = T.max(t - 1, 0) // LANES  # and then the rest, of one step at least
             for j in range(t - vectors * LANES):
-                k: T.let = at(t - 1 - j, t)
+                k: T.let = _at(t - 1 - j, t, way)
                 if j == 0:
                     state[0] = dy[i, k]
                 else:
@@ -145,7 +142,7 @@ def _scan_grad(way):
                 state[lane] = state[0]
             for j in range(vectors):
                 k: T.let = (vectors - 1 - j) * LANES
-                start: T.let = T.min(at(k, t), at(k + LANES - 1, t))
+                start: T.let = T.min(_at(k, t, way), _at(k + LANES - 1, t, way))
                 a_vector: T.let = a[i, _vector(start + way)]
                 dy_vector: T.let = dy[i, _vector(start)]
                 local: T.let = _hillis_steele(a_vector, dy_vector, -way)[0]
@@ -157,6 +154,6 @@ def _scan_grad(way):
                 )
                 state[_vector(0)] = _last(local, -way) + _last(product, -way) * state[_vector(0)]
             if t > 0:
-                da[i, at(0, t)] = T.float32(0)
+                da[i, _at(0, t, way)] = T.float32(0)
 
     return scan_grad

@@ -53,6 +53,12 @@ def _module() -> tftvm.Module:
     return tftvm.build(_decode, name="decode")
 
 
+def _best(best, into, s, i, v, lane):
+    """Return the best of four ways to a tag: less waiting than for one after the other."""
+    ways = [best[s, 4 * i + k] + into[v, 4 * i + k, lane] for k in range(4)]
+    return functools.reduce(T.max, ways)
+
+
 @T.prim_func(s_tir=True)
 def _decode(
     logits_handle: T.handle,
@@ -61,9 +67,7 @@ def _decode(
     path_handle: T.handle,
     score_handle: T.handle,
 ):
-    n = T.int32()
-    t = T.int32()
-    k = T.int32()
+    n, t, k = T.int32(), T.int32(), T.int32()
     logits = T.match_buffer(logits_handle, (n, t, k), "float32")
     transitions = T.match_buffer(transitions_handle, (k, k), "float32")
     lengths = T.match_buffer(lengths_handle, (n,), "int32")
@@ -96,20 +100,8 @@ def _decode(
                     for lane in T.vectorized(LANES):
                         most[lane] = T.float32(float("-inf"))
                     for i in range(vectors * LANES // 4):
-                        for lane in T.vectorized(LANES):  # four at once: less waiting
-                            most[lane] = T.max(
-                                most[lane],
-                                T.max(
-                                    T.max(
-                                        best[s - 1, 4 * i] + into[v, 4 * i, lane],
-                                        best[s - 1, 4 * i + 1] + into[v, 4 * i + 1, lane],
-                                    ),
-                                    T.max(
-                                        best[s - 1, 4 * i + 2] + into[v, 4 * i + 2, lane],
-                                        best[s - 1, 4 * i + 3] + into[v, 4 * i + 3, lane],
-                                    ),
-                                ),
-                            )
+                        for lane in T.vectorized(LANES):
+                            most[lane] = T.max(most[lane], _best(best, into, s - 1, i, v, lane))
                     for lane in T.vectorized(LANES):
                         reached[s, v * LANES + lane] = most[lane]
                         best[s, v * LANES + lane] = best[s, v * LANES + lane] + most[lane]
