@@ -1,0 +1,77 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""The gallery's functions on matrices, tables and rows, against TensorFlow and NumPy."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from examples.gallery import small_matmul as small_matmul_module
+from examples.gallery.small_matmul import small_matmul
+from tensorflow_tvm.testing import check_op
+
+# It imports TensorFlow in a process of its own, for what is not special to a kernel.
+SKIP = ["new_process"]
+
+
+def floats(*shape: int, seed: int = 0) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(seed).standard_normal(shape, np.float32))
+
+
+def assert_close(actual: tf.Tensor, expected: tf.Tensor, tolerance: float = 1e-5) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("module", [small_matmul_module])
+def test_example_in_docstring(module):
+    failed, tried = doctest.testmod(module)
+    assert tried and not failed
+
+
+def test_small_matmul_as_op():
+    report = check_op(
+        small_matmul, [floats(3, 4, 5), floats(3, 5, 2)], reference=tf.matmul, skip=SKIP
+    )
+    assert report["gradients"].status == "ok"
+
+
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "m", "k", "n"), [(600, 4, 4, 4), (1, 3, 7, 5), (257, 1, 1, 1), (0, 4, 4, 4)]
+)
+def test_small_matmul(batch, m, k, n, transpose_a, transpose_b):
+    a = floats(batch, *((k, m) if transpose_a else (m, k)))
+    b = floats(batch, *((n, k) if transpose_b else (k, n)), seed=1)
+    results = []
+    for matmul in (small_matmul, tf.matmul):
+        with tf.GradientTape() as tape:
+            tape.watch([a, b])
+            c = matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+            loss = tf.reduce_sum(c * c)
+        results.append([c, *tape.gradient(loss, [a, b])])
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected)
+
+
+def test_small_matmul_leaves_large_matrices_to_tensorflow():
+    a, b = floats(2, 20, 30), floats(2, 30, 10)
+    assert_close(small_matmul(a, b), tf.matmul(a, b))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        small_matmul(a, a)
