@@ -17,12 +17,13 @@
 from __future__ import annotations
 
 import doctest
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.gallery import small_matmul as small_matmul_module
+from examples.gallery.cholesky_solve import cholesky_solve
 from examples.gallery.small_matmul import small_matmul
 from tensorflow_tvm.testing import check_op
 
@@ -38,9 +39,9 @@ def assert_close(actual: tf.Tensor, expected: tf.Tensor, tolerance: float = 1e-5
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("module", [small_matmul_module])
-def test_example_in_docstring(module):
-    failed, tried = doctest.testmod(module)
+@pytest.mark.parametrize("function", [cholesky_solve, small_matmul])
+def test_example_in_docstring(function):
+    failed, tried = doctest.testmod(sys.modules[function.__module__])
     assert tried and not failed
 
 
@@ -75,3 +76,57 @@ def test_small_matmul_leaves_large_matrices_to_tensorflow():
     assert_close(small_matmul(a, b), tf.matmul(a, b))
     with pytest.raises(tf.errors.InvalidArgumentError):
         small_matmul(a, a)
+
+
+def systems(batch: int, n: int, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    g = floats(batch, n, n)
+    return tf.matmul(g, g, transpose_b=True) + tf.eye(n), floats(batch, n, k, seed=1)
+
+
+def test_cholesky_solve_as_op():
+    def reference(a, b):
+        lower = np.tril(a, -1)
+        diagonal = a * np.eye(a.shape[-1], dtype=np.float32)
+        return np.linalg.solve(lower + lower.swapaxes(-1, -2) + diagonal, b)
+
+    # TensorFlow, which has those of unknown sizes, refuses matrices that are not positive definite.
+    report = check_op(
+        cholesky_solve,
+        [*systems(3, 4, 2)],
+        reference=reference,
+        rtol=1e-4,
+        atol=1e-4,
+        skip=[*SKIP, "zero_size"],
+    )
+    assert report["gradients"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("batch", "n", "k"),
+    [(33, 6, 1), (16, 2, 1), (5, 3, 2), (1, 16, 1), (17, 5, 3), (0, 4, 1), (3, 1, 1), (2, 20, 4)],
+)
+def test_cholesky_solve(batch, n, k):
+    a, b = systems(batch, n, k)
+    results = []
+    for solve in (cholesky_solve, tf.linalg.solve):
+        with tf.GradientTape() as tape:
+            tape.watch([a, b])
+            # A symmetric matrix, so that it does not matter which of its elements are read.
+            x = solve((a + tf.linalg.matrix_transpose(a)) / 2.0, b)
+            loss = tf.reduce_sum(x * x)
+        results.append([x, *tape.gradient(loss, [a, b])])
+    results[0][1] = (results[0][1] + tf.linalg.matrix_transpose(results[0][1])) / 2.0
+    results[1][1] = (results[1][1] + tf.linalg.matrix_transpose(results[1][1])) / 2.0
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected, 1e-3)
+
+
+@pytest.mark.parametrize("worst", [0.0, -1.0, np.nan])
+def test_cholesky_solve_of_what_is_not_positive_definite(worst):
+    a, b = systems(20, 3, 1)
+    expected = cholesky_solve(a, b).numpy()
+    a = a.numpy()
+    a[7, 1, 1] = worst
+    x = cholesky_solve(a, b).numpy()
+    assert np.isnan(x[7]).all()
+    np.testing.assert_array_equal(np.delete(x, 7, 0), np.delete(expected, 7, 0))
