@@ -24,6 +24,7 @@ import pytest
 import tensorflow as tf
 
 from examples.gallery.cholesky_solve import cholesky_solve
+from examples.gallery.nearest_l1 import nearest_l1
 from examples.gallery.small_matmul import small_matmul
 from tensorflow_tvm.testing import check_op
 
@@ -39,7 +40,7 @@ def assert_close(actual: tf.Tensor, expected: tf.Tensor, tolerance: float = 1e-5
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("function", [cholesky_solve, small_matmul])
+@pytest.mark.parametrize("function", [cholesky_solve, nearest_l1, small_matmul])
 def test_example_in_docstring(function):
     failed, tried = doctest.testmod(sys.modules[function.__module__])
     assert tried and not failed
@@ -130,3 +131,53 @@ def test_cholesky_solve_of_what_is_not_positive_definite(worst):
     x = cholesky_solve(a, b).numpy()
     assert np.isnan(x[7]).all()
     np.testing.assert_array_equal(np.delete(x, 7, 0), np.delete(expected, 7, 0))
+
+
+def nearest_of_all(queries: tf.Tensor, points: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    distances = tf.reduce_sum(tf.abs(queries[:, None] - points), axis=2)
+    return tf.argmin(distances, axis=1, output_type=tf.int32), tf.reduce_min(distances, axis=1)
+
+
+def test_nearest_l1_as_op():
+    # Without points TensorFlow's argmin is an error.
+    report = check_op(
+        nearest_l1,
+        [floats(5, 3), floats(7, 3, seed=1)],
+        reference=nearest_of_all,
+        skip=[*SKIP, "zero_size"],
+    )
+    assert report["gradients"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(100, 70, 9), (6, 32, 4), (1, 1, 1), (7, 33, 1), (0, 3, 2), (3, 2, 0)]
+)
+def test_nearest_l1(n, m, d):
+    queries, points = floats(n, d), floats(m, d, seed=1)
+    results = []
+    for nearest in (nearest_l1, nearest_of_all):
+        with tf.GradientTape() as tape:
+            tape.watch([queries, points])
+            index, distance = nearest(queries, points)
+            loss = tf.reduce_sum(distance * distance)
+        results.append([index, distance, *tape.gradient(loss, [queries, points])])
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected)
+
+
+def test_nearest_l1_of_equal_points_is_the_first():
+    points = np.zeros([100, 3], np.float32)
+    points[:17] = 1.0
+    index, distance = nearest_l1(tf.zeros([2, 3]), points)
+    assert index.numpy().tolist() == [17, 17]
+    assert distance.numpy().tolist() == [0.0, 0.0]
+
+
+def test_nearest_l1_where_there_is_none():
+    index, distance = nearest_l1([[np.nan, 0.0], [np.inf, 0.0]], floats(40, 2))
+    assert index.numpy().tolist() == [-1, -1]
+    assert distance.numpy().tolist() == [np.inf, np.inf]
+    index, distance = nearest_l1([[0.0, 0.0]], tf.zeros([0, 2]))
+    assert index.numpy().tolist() == [-1]
+    index, distance = nearest_l1([[0.0, 0.0]], [[np.nan, 0.0], [3.0, 0.0]])
+    assert index.numpy().tolist() == [1]
