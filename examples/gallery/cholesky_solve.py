@@ -166,12 +166,13 @@ def _kernel(n: int, k: int) -> Any:
         store(y, x, n * k, first, batch)
 
     @T.prim_func(s_tir=True)
-    def cholesky_solve(a_handle: T.handle, b_handle: T.handle, x_handle: T.handle):
+    def cholesky_solve(
+        a: T.Buffer(("batch", n, n), "float32"),
+        b: T.Buffer(("batch", n, k), "float32"),
+        x: T.Buffer(("batch", n, k), "float32"),
+    ):
         T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})
         batch = T.int32()
-        a = T.match_buffer(a_handle, (batch, n, n), "float32")
-        b = T.match_buffer(b_handle, (batch, n, k), "float32")
-        x = T.match_buffer(x_handle, (batch, n, k), "float32")
         a_flat, b_flat, x_flat = a.view(batch * n * n), b.view(batch * n * k), x.view(batch * n * k)
         for block in T.parallel(T.ceildiv(batch, _LANES)):
             solve(a_flat, b_flat, x_flat, block * _LANES, batch)

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from examples.gallery.bias_gelu_residual_layer_norm import bias_gelu_residual_layer_norm
 from examples.gallery.cholesky_solve import cholesky_solve
 from examples.gallery.nearest_l1 import nearest_l1
 from examples.gallery.small_matmul import small_matmul
@@ -40,7 +41,9 @@ def assert_close(actual: tf.Tensor, expected: tf.Tensor, tolerance: float = 1e-5
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("function", [cholesky_solve, nearest_l1, small_matmul])
+@pytest.mark.parametrize(
+    "function", [bias_gelu_residual_layer_norm, cholesky_solve, nearest_l1, small_matmul]
+)
 def test_example_in_docstring(function):
     failed, tried = doctest.testmod(sys.modules[function.__module__])
     assert tried and not failed
@@ -181,3 +184,53 @@ def test_nearest_l1_where_there_is_none():
     assert index.numpy().tolist() == [-1]
     index, distance = nearest_l1([[0.0, 0.0]], [[np.nan, 0.0], [3.0, 0.0]])
     assert index.numpy().tolist() == [1]
+
+
+def layer_norm_of_gelu(x, bias, residual, scale, offset):
+    z = tf.nn.gelu(x + bias, approximate=True) + residual
+    mean, variance = tf.nn.moments(z, [1], keepdims=True)
+    return (z - mean) * tf.math.rsqrt(variance + 1e-5) * scale + offset
+
+
+def rows(n: int, d: int) -> list[tf.Tensor]:
+    shapes = [(n, d), (d,), (n, d), (d,), (d,)]
+    return [floats(*shape, seed=seed) for seed, shape in enumerate(shapes)]
+
+
+def test_bias_gelu_residual_layer_norm_as_op():
+    report = check_op(
+        bias_gelu_residual_layer_norm,
+        rows(3, 5),
+        reference=layer_norm_of_gelu,
+        rtol=1e-4,
+        atol=1e-4,
+        skip=SKIP,
+    )
+    assert report["gradients"].status == "ok"
+
+
+@pytest.mark.parametrize(("n", "d"), [(70, 100), (1, 32), (129, 33), (2, 768), (3, 1), (0, 4)])
+def test_bias_gelu_residual_layer_norm(n, d):
+    inputs = rows(n, d)
+    results = []
+    for function in (bias_gelu_residual_layer_norm, layer_norm_of_gelu):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = function(*inputs)
+            loss = tf.reduce_sum(y * tf.sin(tf.range(d, dtype=tf.float32)))
+        results.append([y, *tape.gradient(loss, inputs)])
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected, 1e-3 if d == 1 else 1e-4)
+
+
+def test_bias_gelu_residual_layer_norm_of_large_numbers():
+    x = tf.constant([[-1e30, -100.0, -5.0, 0.0, 5.0, 100.0, 1e3, -3e38]])
+    y = bias_gelu_residual_layer_norm(
+        x, tf.zeros([8]), tf.zeros([1, 8]), tf.ones([8]), tf.zeros([8])
+    )
+    assert_close(y, layer_norm_of_gelu(x, tf.zeros([8]), 0.0, 1.0, 0.0), 1e-4)
+    x = tf.constant([[np.nan, 1.0], [2.0, 3.0]])
+    y = bias_gelu_residual_layer_norm(
+        x, tf.zeros([2]), tf.zeros([2, 2]), tf.ones([2]), tf.zeros([2])
+    )
+    assert np.isnan(y[0]).all() and np.isfinite(y[1]).all()

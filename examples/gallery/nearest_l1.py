@@ -81,17 +81,13 @@ def _kernel() -> Any:
 
     @T.prim_func(s_tir=True)
     def nearest_l1(
-        queries_handle: T.handle,
-        points_handle: T.handle,
-        index_handle: T.handle,
-        distance_handle: T.handle,
+        queries: T.Buffer(("n", "d"), "float32"),
+        points: T.Buffer(("m", "d"), "float32"),
+        index: T.Buffer(("n",), "int32"),
+        distance: T.Buffer(("n",), "float32"),
     ):
         T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})
         n, m, d = T.int32(), T.int32(), T.int32()
-        queries = T.match_buffer(queries_handle, (n, d), "float32")
-        points = T.match_buffer(points_handle, (m, d), "float32")
-        index = T.match_buffer(index_handle, (n,), "int32")
-        distance = T.match_buffer(distance_handle, (n,), "float32")
         blocks = T.int64(T.ceildiv(m, _POINTS))
         assert blocks * T.int64(d) < T.int64(2**31 // _POINTS), "there are too many numbers to pack"
         packed = T.alloc_buffer((T.ceildiv(m, _POINTS), d, _POINTS), "float32")

@@ -113,12 +113,13 @@ def _kernel(m: int, k: int, n: int, transpose_a: bool, transpose_b: bool) -> Any
         return functools.reduce(operator.add, terms)
 
     @T.prim_func(s_tir=True)
-    def small_matmul(a_handle: T.handle, b_handle: T.handle, c_handle: T.handle):
+    def small_matmul(
+        a: T.Buffer(("batch", *a_shape), "float32"),
+        b: T.Buffer(("batch", *b_shape), "float32"),
+        c: T.Buffer(("batch", m, n), "float32"),
+    ):
         T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})
         batch = T.int32()
-        a = T.match_buffer(a_handle, (batch, *a_shape), "float32")
-        b = T.match_buffer(b_handle, (batch, *b_shape), "float32")
-        c = T.match_buffer(c_handle, (batch, m, n), "float32")
         a_flat, b_flat, c_flat = a.view(batch * m * k), b.view(batch * k * n), c.view(batch * m * n)
         for chunk in T.parallel(T.ceildiv(batch, _CHUNK)):
             for s in range(chunk * _CHUNK, T.min(chunk * _CHUNK + _CHUNK, batch)):
