@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from examples.gallery.bias_gelu_residual_layer_norm import bias_gelu_residual_layer_norm
 from examples.gallery.cholesky_solve import cholesky_solve
+from examples.gallery.embedding_bag import embedding_bag
 from examples.gallery.nearest_l1 import nearest_l1
 from examples.gallery.small_matmul import small_matmul
 from tensorflow_tvm.testing import check_op
@@ -42,7 +43,8 @@ def assert_close(actual: tf.Tensor, expected: tf.Tensor, tolerance: float = 1e-5
 
 
 @pytest.mark.parametrize(
-    "function", [bias_gelu_residual_layer_norm, cholesky_solve, nearest_l1, small_matmul]
+    "function",
+    [bias_gelu_residual_layer_norm, cholesky_solve, embedding_bag, nearest_l1, small_matmul],
 )
 def test_example_in_docstring(function):
     failed, tried = doctest.testmod(sys.modules[function.__module__])
@@ -234,3 +236,59 @@ def test_bias_gelu_residual_layer_norm_of_large_numbers():
         x, tf.zeros([2]), tf.zeros([2, 2]), tf.ones([2]), tf.zeros([2])
     )
     assert np.isnan(y[0]).all() and np.isfinite(y[1]).all()
+
+
+def bags(table: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
+    numbers = tf.RaggedTensor.from_row_splits(ids, row_splits).value_rowids()
+    rows = tf.gather(table, ids) * weights[:, None]
+    return tf.math.unsorted_segment_sum(rows, numbers, tf.size(row_splits) - 1)
+
+
+def test_embedding_bag_as_op():
+    ids, row_splits = tf.constant([3, 0, 3, 1], tf.int64), tf.constant([0, 1, 1, 4], tf.int64)
+    report = check_op(
+        lambda table, weights: embedding_bag(table, ids, weights, row_splits),
+        [floats(5, 3), floats(4, seed=1)],
+        reference=lambda table, weights: bags(table, ids, weights, row_splits),
+        # Entries need a table that has rows.
+        skip=[*SKIP, "zero_size"],
+    )
+    assert report["gradients"].status == "ok"
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize(
+    ("v", "d", "lengths"),
+    [(100, 64, [3, 0, 90, 1]), (7, 150, [5, 1]), (1, 1, [2]), (9, 17, []), (9, 16, [0, 0])],
+)
+def test_embedding_bag(v, d, lengths, dtype):
+    rng = np.random.default_rng(0)
+    row_splits = np.cumsum([0, *lengths]).astype(dtype)
+    ids = rng.integers(0, v, row_splits[-1]).astype(dtype)
+    table, weights = floats(v, d), floats(row_splits[-1], seed=1)
+    results = []
+    for function in (embedding_bag, bags):
+        with tf.GradientTape() as tape:
+            tape.watch([table, weights])
+            y = function(table, ids, weights, row_splits)
+            loss = tf.reduce_sum(y * y)
+        gradients = tape.gradient(loss, [table, weights])
+        results.append([y, *map(tf.convert_to_tensor, gradients)])
+    for actual, expected in zip(*results, strict=True):
+        assert_close(actual, expected, 1e-4)
+
+
+def test_embedding_bag_passes_over_what_is_no_row():
+    table, weights = floats(3, 20), tf.ones([5])
+    ids = tf.constant([-1, 1, 3, 2**40, -(2**40)], tf.int64)
+    with tf.GradientTape() as tape:
+        tape.watch([table, weights])
+        y = embedding_bag(table, ids, weights, [0, 5])
+    assert_close(y[0], table[1])
+    dtable, dweights = tape.gradient(y, [table, weights])
+    assert np.flatnonzero(dweights).tolist() == [1]
+    assert_close(tf.convert_to_tensor(dtable), [[0.0] * 20, [1.0] * 20, [0.0] * 20])
+    # What is no ragged tensor is read where there is something.
+    y = embedding_bag(table, [1, 1], [1.0, 2.0], [-5, 1, 9, 0])
+    assert_close(y, tf.stack([table[1], 2.0 * table[1], tf.zeros([20])]))
+    assert_close(embedding_bag(tf.zeros([0, 4]), [0, 1], [1.0, 1.0], [0, 2]), tf.zeros([1, 4]))
