@@ -1,0 +1,355 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Compare functions of the gallery with TensorFlow's, and with those that XLA makes of them.
+
+Each workload of this package has inputs from a fixed seed, our function, and rivals: sensible ways
+to write the same in TensorFlow. What they compute is compared first. Then ours runs as an op in a
+tf.function, each rival as a tf.function and as one with jit_compile=True, and ours with that, too.
+What XLA refuses, or what differs under XLA, is written down with the reason.
+
+All take turns within a repetition, in an order that rotates, and ratios are taken there, to the
+fastest rival. What takes longer than --seconds is called once in a repetition; what has taken
+--cap seconds is left out of further ones, and its figures say how many it had.
+
+Measured once on one core and once on all, each in a process of its own. "share" is of what the
+machine can do there, measured beforehand: of its arithmetic or of its memory, whichever is more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import measure, peaks
+from benchmarks.measure import Case
+from benchmarks.workloads.workload import Workload
+
+SEED = 2026
+OURS = "ours"
+ENGINES = ("TensorFlow", "XLA")
+TARGETS = {"TensorFlow / ours": 10.0, "best / ours": 2.0, "least": 1.0}
+
+
+def find(package: str, names: Sequence[str] = ()) -> list[Workload]:
+    """Return the workloads of a package, or those of them that are named."""
+    folder = importlib.import_module(package).__path__
+    found = {}
+    for module in sorted(module.name for module in pkgutil.iter_modules(folder)):
+        if module not in ("main", "workload"):
+            found[module] = importlib.import_module(f"{package}.{module}").workload
+    if missing := [name for name in names if name not in found]:
+        raise SystemExit(f"There is no workload {', '.join(missing)}; there are {', '.join(found)}")
+    return [found[name] for name in names or found]
+
+
+def _arrays(outputs: Any) -> list[np.ndarray]:
+    return [np.asarray(x) for x in tf.nest.flatten(outputs, expand_composites=True)]
+
+
+def _compile(function: Callable, inputs: Sequence[tf.Tensor], **options: bool) -> Callable:
+    @tf.function(input_signature=[tf.TensorSpec(x.shape, x.dtype) for x in inputs], **options)
+    def compiled(*tensors: tf.Tensor) -> Any:
+        return function(*tensors)
+
+    return compiled.get_concrete_function()
+
+
+def _first_line(error: Exception) -> str:
+    lines = (line.strip() for line in str(error).splitlines())
+    return f"{type(error).__name__}: {next(filter(None, lines), '')}"
+
+
+def cases_of(workload: Workload) -> tuple[list[Case], dict[tuple[str, str], str]]:
+    """Return what is to be timed, and why what is not is not, by name and engine.
+
+    Raises
+    ------
+    AssertionError
+        If a rival computes something else than ours.
+    """
+    inputs = [tf.constant(x) for x in workload.make_inputs(np.random.default_rng(SEED))]
+    ours = _compile(workload.ours, inputs)
+    expected = _arrays(ours(*inputs))
+    cases, refused = [Case(OURS, "TensorFlow", lambda: ours(*inputs))], {}
+    for name, rival in {**workload.rivals, OURS: workload.ours}.items():
+        if name != OURS:
+            function = _compile(rival, inputs)
+            try:
+                workload.check(expected, _arrays(function(*inputs)))
+            except AssertionError as error:
+                text = f"{workload.name}: TensorFlow's '{name}' computes something else: {error}"
+                raise AssertionError(text) from None
+            cases.append(Case(name, "TensorFlow", lambda function=function: function(*inputs)))
+        try:
+            function = _compile(rival, inputs, jit_compile=True)
+            workload.check(expected, _arrays(function(*inputs)))
+        except Exception as error:  # there is no end to what XLA may say
+            refused[name, "XLA"] = _first_line(error)
+        else:
+            cases.append(Case(name, "XLA", lambda function=function: function(*inputs)))
+    return cases, refused
+
+
+def row_of(
+    workload: Workload,
+    cases: Sequence[Case],
+    refused: dict[tuple[str, str], str],
+    machine: dict[str, float],
+) -> dict:
+    """Return what was measured of a workload; times are in microseconds."""
+    times = {(case.name, case.group): case.times for case in cases}
+    ours = times[OURS, "TensorFlow"]
+    best = {}
+    for case in cases:
+        faster = case.group not in best or np.median(case.times) < np.median(best[case.group].times)
+        if case.name != OURS and faster:
+            best[case.group] = case
+    best["best"] = min(best.values(), key=lambda case: np.median(case.times))
+    ways = [
+        {
+            "name": case.name,
+            "engine": case.group,
+            "microseconds": measure.summary(case.times, 1e6),
+            "repetitions": len(case.times),
+        }
+        for case in cases
+    ]
+    ways += [{"name": n, "engine": e, "refused": why} for (n, e), why in refused.items()]
+    seconds = float(np.median(ours))
+    shares = {
+        "flops": round(workload.flops / seconds / machine["flops"], 4),
+        "bandwidth": round(workload.bytes / seconds / machine["bandwidth"], 4),
+    }
+    return {
+        "workload": workload.name,
+        "title": workload.title,
+        "microseconds": {
+            OURS: measure.summary(ours, 1e6),
+            **{e: measure.summary(best[e].times, 1e6) for e in ENGINES if e in best},
+        },
+        "forms": {engine: best[engine].name for engine in ENGINES if engine in best},
+        **{f"{e} / ours": measure.ratio(case.times, ours) for e, case in best.items()},
+        "flops": workload.flops,
+        "bytes": workload.bytes,
+        "shares": shares,
+        "note": workload.note,
+        "ways": ways,
+    }
+
+
+def measure_here(arguments: argparse.Namespace) -> dict:
+    """Measure in this process, with `arguments.threads` threads."""
+    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
+    tf.get_logger().setLevel("ERROR")  # AutoGraph warns of lambdas
+    machine = peaks.measure()
+    rows, failed = [], {}
+    found = find(arguments.package, arguments.names)
+    for i, workload in enumerate(found):
+        text = f"{arguments.threads} threads, {workload.title}"
+        measure.progress(text, i, len(found))
+        try:
+            cases, refused = cases_of(workload)
+            measure.take_turns(cases, arguments.repetitions, arguments.seconds, arguments.cap)
+            row = row_of(workload, cases, refused, machine)
+        except Exception as error:  # what is wrong with one does not cost the others' figures
+            traceback.print_exc()
+            failed[workload.name] = str(error)
+        else:
+            rows.append({"threads": arguments.threads, **row})
+        measure.progress(text, i + 1, len(found))
+    return {"peaks": {k: round(v) for k, v in machine.items()}, "rows": rows, "failed": failed}
+
+
+@contextlib.contextmanager
+def on_cores(cores: set[int]) -> Iterator[None]:
+    """Let processes that start here have these cores only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def summaries(rows: Sequence[dict]) -> list[dict]:
+    """Return, for each number of threads, what the rows come to."""
+    result = []
+    for threads in sorted({row["threads"] for row in rows}):
+        mine = [row for row in rows if row["threads"] == threads]
+        means = {
+            ratio: round(float(np.exp(np.mean([np.log(row[ratio]["median"]) for row in mine]))), 4)
+            for ratio in ("TensorFlow / ours", "best / ours")
+        }
+        least = min(mine, key=lambda row: row["best / ours"]["median"])
+        result.append(
+            {
+                "threads": threads,
+                "workloads": len(mine),
+                **means,
+                "least": least["best / ours"]["median"],
+                "least of": least["title"],
+            }
+        )
+    return result
+
+
+def _cores(threads: int) -> str:
+    return "1 core" if threads == 1 else f"{threads} cores"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
+
+
+def _share(shares: dict[str, float]) -> str:
+    kind = max(shares, key=shares.get)
+    name = "arithmetic" if kind == "flops" else "memory"
+    share = shares[kind]
+    return f"{share:.0%} of {name}" if share >= 0.01 else f"{share:.1%} of {name}"
+
+
+def markdown(rows: Sequence[dict]) -> str:
+    """Return tables of the rows, and what has to be known of each."""
+    lines = [
+        "| | workloads | TensorFlow / ours | best / ours | least | of |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for total in summaries(rows):
+        ratios = [total["TensorFlow / ours"], total["best / ours"], total["least"]]
+        figures = " | ".join(f"{ratio:.2f}" for ratio in ratios)
+        lines.append(
+            f"| {_cores(total['threads'])} | {total['workloads']} | {figures} "
+            f"| {total['least of']} |"
+        )
+    lines += [
+        "",
+        "| | ours, µs | TensorFlow, µs | XLA, µs | TensorFlow / ours | best / ours "
+        "| 25 % to 75 % | share of peak |",
+        "|---" + "|---:" * 7 + "|",
+    ]
+    threads = None
+    for row in rows:
+        if row["threads"] != threads:
+            threads = row["threads"]
+            lines.append(f"| **{_cores(threads)}** |" + " |" * 7)
+        medians = {side: figures["median"] for side, figures in row["microseconds"].items()}
+        times = [f"{medians[side]:,.0f}" if side in medians else "–" for side in (OURS, *ENGINES)]
+        best = row["best / ours"]
+        ratios = [row["TensorFlow / ours"]["median"], best["median"]]
+        cells = [
+            row["title"],
+            *times,
+            *map(_figure, ratios),
+            f"{_figure(best['p25'])} to {_figure(best['p75'])}",
+            _share(row["shares"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines.append("")
+    for row in rows:
+        if row["threads"] == rows[0]["threads"]:
+            forms = "; ".join(f"{engine}: {form}" for engine, form in row["forms"].items())
+            lines.append(f"- {row['title']}: {forms}. {row['note']}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; the exit status is 1 if a workload fails, with --check if a target is."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="of workloads (default: all)")
+    parser.add_argument("--output", help="where to write the figures, as JSON")
+    parser.add_argument("--repetitions", type=int, default=15, help="(default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.1, help="for one case, once (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cap", type=float, default=120.0, help="seconds for one case (default: %(default)s)"
+    )
+    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
+    parser.add_argument("--check", action="store_true", help="fail if a target is missed")
+    parser.add_argument(
+        "--package", default="benchmarks.workloads", help="that has them (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # of the inner process
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        arguments.repetitions, arguments.seconds, arguments.cap = 3, 0.001, 1.0
+    if arguments.threads:
+        Path(arguments.output).write_text(json.dumps(measure_here(arguments)))
+        return 0
+    load = os.getloadavg()
+    cores = sorted(os.sched_getaffinity(0))
+    documents = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for threads in sorted({1, len(cores)}):
+            path = Path(folder) / "figures"
+            given = sys.argv[1:] if argv is None else argv
+            options = [f"--threads={threads}", f"--output={path}"]
+            with on_cores(set(cores[-threads:])):
+                subprocess.run(
+                    [sys.executable, __file__, *given, *options],
+                    check=True,
+                    # What XLA refuses is written down, and need not be logged.
+                    env={
+                        "TF_CPP_MIN_LOG_LEVEL": "2",
+                        **os.environ,
+                        "PYTHONPATH": os.pathsep.join(sys.path),
+                    },
+                )
+            documents[threads] = json.loads(path.read_text())
+    rows = [row for document in documents.values() for row in document["rows"]]
+    failed = {name for document in documents.values() for name in document["failed"]}
+    if rows:
+        print(markdown(rows))
+    if arguments.output:
+        measure.write(
+            arguments.output,
+            rows,
+            arguments,
+            load,
+            peaks={threads: document["peaks"] for threads, document in documents.items()},
+            failed={threads: document["failed"] for threads, document in documents.items()},
+            summary=summaries(rows),
+        )
+    missed = [
+        f"{total[what]} of {target}, {what}, {_cores(total['threads'])}"
+        for total in summaries(rows)
+        for what, target in TARGETS.items()
+        if total[what] < target
+    ]
+    for text in missed:
+        print(f"under its target: {text}", file=sys.stderr)
+    for name in sorted(failed):
+        print(f"failed: {name}", file=sys.stderr)
+    return 1 if failed or (arguments.check and missed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
