@@ -131,10 +131,25 @@ def where(document: dict) -> str:
     )
 
 
+def plain_table(rows: list[dict]) -> str:
+    """Return a table of all that rows have, for benchmarks that make none themselves."""
+
+    def cell(value: object) -> str:
+        if isinstance(value, dict) and "median" in value:
+            return f"{value['median']:,g} ({value['p25']:,g} to {value['p75']:,g})"
+        return "" if value is None else str(value)
+
+    titles = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [titles, ["---"] * len(titles)]
+    lines += [[cell(row.get(title)) for title in titles] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def section(name: str, document: dict, picture: str) -> str:
     """Return the tables of a benchmark, and its picture if it has one."""
-    module = ".".join(("benchmarks", *Path(BENCHMARKS[name]).with_suffix("").parts))
-    table = importlib.import_module(module).markdown(document["results"])
+    path = ".".join(("benchmarks", *Path(BENCHMARKS[name]).with_suffix("").parts))
+    module = importlib.import_module(path) if name in available() else None
+    table = getattr(module, "markdown", plain_table)(document["results"])
     parts = [table.strip(), where(document)]
     if name in plots.DRAWN:
         parts.insert(0, f"![{name}]({picture})")
@@ -176,6 +191,7 @@ class Figure:
 
 def figures(document: dict) -> Iterator[tuple[str, Figure]]:
     """Return all that can be compared with another run, and what it is of."""
+    yield from rates(document["results"])
     for row in document["results"]:
         label = ", ".join(
             f"{row[key]} threads" if key == "threads" else str(row[key])
@@ -194,6 +210,23 @@ def figures(document: dict) -> Iterator[tuple[str, Figure]]:
                 rival, ours = key.split(" / ")
                 inverse = (1 / value[k] for k in ("p75", "median", "p25"))
                 yield f"{label}, {ours} / {rival}", Figure(*inverse)
+
+
+def rates(rows: list[dict]) -> Iterator[tuple[str, Figure]]:
+    """Return how many calls a second TensorFlow makes beside the others, for each of callers."""
+    known = {
+        (row["group"], row["callers"], row["case"]): row["calls_per_second"]
+        for row in rows
+        if "calls_per_second" in row
+    }
+    for (group, callers, case), ours in known.items():
+        rival = known.get((group, callers, "TensorFlow"))
+        if rival and rival is not ours:
+            quotients = (
+                rival[low] / ours[high]
+                for low, high in (("p25", "p75"), ("median", "median"), ("p75", "p25"))
+            )
+            yield f"{group}, {callers} callers, {case} / TensorFlow", Figure(*quotients)
 
 
 def compare(old: dict[str, dict], new: dict[str, dict], threshold: float) -> tuple[list[str], int]:

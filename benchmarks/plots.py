@@ -115,8 +115,32 @@ def scaling(rows: Sequence[dict]) -> Any:
     return figure
 
 
+def concurrency(rows: Sequence[dict]) -> Any:
+    """Draw calls a second against the number of callers."""
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    figure, panels = pyplot.subplots(
+        1, len(groups), figsize=(3.4 * len(groups), 3.6), layout="constrained", squeeze=False
+    )
+    for axes, group in zip(panels[0], groups, strict=True):
+        mine = [row for row in rows if row["group"] == group]
+        for case in dict.fromkeys(row["case"] for row in mine):
+            line = [row for row in mine if row["case"] == case]
+            callers = [row["callers"] for row in line]
+            calls = [row["calls_per_second"] for row in line]
+            axes.plot(callers, [c["median"] for c in calls], ".-", label=case)
+            axes.fill_between(callers, *([c[k] for c in calls] for k in ("p25", "p75")), alpha=0.3)
+        axes.set_xscale("log", base=2)
+        axes.set_ylim(bottom=0)
+        axes.set_title(group)
+        axes.set_xlabel("callers")
+    panels[0][0].set_ylabel("calls a second")
+    panels[0][0].legend()
+    return figure
+
+
 DRAWN: dict[str, Callable[[Sequence[dict]], Any]] = {
     "workloads": workloads,
+    "concurrency": concurrency,
     "overhead": overhead,
     "scaling": scaling,
 }

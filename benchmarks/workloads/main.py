@@ -21,9 +21,10 @@ What XLA refuses, or what differs under XLA, is written down with the reason.
 
 All take turns within a repetition, in an order that rotates, and ratios are taken there, to the
 fastest rival. What takes longer than --seconds is called once in a repetition; what has taken
---cap seconds is left out of further ones, and its figures say how many it had.
+--cap seconds is left out of further ones, and its figures say how many it had. What XLA has not
+compiled and run after --compile-cap seconds is left out, too, and that is written down.
 
-Measured once on one core and once on all, each in a process of its own. "share" is of what the
+Each is measured once on one core and once on all, in a process of its own. "share" is of what the
 machine can do there, measured beforehand: of its arithmetic or of its memory, whichever is more.
 """
 
@@ -35,6 +36,7 @@ import importlib
 import json
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,8 +87,30 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {next(filter(None, lines), '')}"
 
 
-def cases_of(workload: Workload) -> tuple[list[Case], dict[tuple[str, str], str]]:
+@contextlib.contextmanager
+def within(seconds: int, name: str, note: Path | None) -> Iterator[None]:
+    """End this process if what is done here takes longer; `note` then has the name of it.
+
+    Nothing less stops XLA when it compiles.
+    """
+    if note is None:
+        yield
+        return
+    note.write_text(name)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        note.unlink()
+
+
+def cases_of(
+    workload: Workload, skip: Sequence[str] = (), seconds: int = 0, note: Path | None = None
+) -> tuple[list[Case], dict[tuple[str, str], str]]:
     """Return what is to be timed, and why what is not is not, by name and engine.
+
+    XLA gets no rivals that `skip` names, and so many seconds for each of the others, see `within`.
 
     Raises
     ------
@@ -106,9 +130,13 @@ def cases_of(workload: Workload) -> tuple[list[Case], dict[tuple[str, str], str]
                 text = f"{workload.name}: TensorFlow's '{name}' computes something else: {error}"
                 raise AssertionError(text) from None
             cases.append(Case(name, "TensorFlow", lambda function=function: function(*inputs)))
+        if name in skip:
+            refused[name, "XLA"] = f"not compiled and run in {seconds} s"
+            continue
         try:
-            function = _compile(rival, inputs, jit_compile=True)
-            workload.check(expected, _arrays(function(*inputs)))
+            with within(seconds, name, note):
+                function = _compile(rival, inputs, jit_compile=True)
+                workload.check(expected, _arrays(function(*inputs)))
         except Exception as error:  # there is no end to what XLA may say
             refused[name, "XLA"] = _first_line(error)
         else:
@@ -158,32 +186,27 @@ def row_of(
         "flops": workload.flops,
         "bytes": workload.bytes,
         "shares": shares,
+        "peaks": {kind: round(value) for kind, value in machine.items()},
         "note": workload.note,
         "ways": ways,
     }
 
 
 def measure_here(arguments: argparse.Namespace) -> dict:
-    """Measure in this process, with `arguments.threads` threads."""
+    """Measure one workload in this process, with `arguments.threads` threads."""
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     tf.get_logger().setLevel("ERROR")  # AutoGraph warns of lambdas
-    machine = peaks.measure()
-    rows, failed = [], {}
-    found = find(arguments.package, arguments.names)
-    for i, workload in enumerate(found):
-        text = f"{arguments.threads} threads, {workload.title}"
-        measure.progress(text, i, len(found))
-        try:
-            cases, refused = cases_of(workload)
-            measure.take_turns(cases, arguments.repetitions, arguments.seconds, arguments.cap)
-            row = row_of(workload, cases, refused, machine)
-        except Exception as error:  # what is wrong with one does not cost the others' figures
-            traceback.print_exc()
-            failed[workload.name] = str(error)
-        else:
-            rows.append({"threads": arguments.threads, **row})
-        measure.progress(text, i + 1, len(found))
-    return {"peaks": {k: round(v) for k, v in machine.items()}, "rows": rows, "failed": failed}
+    (workload,) = find(arguments.package, arguments.names)
+    note = Path(arguments.output).with_suffix(".compiling")
+    try:
+        cases, refused = cases_of(workload, arguments.skip, arguments.compile_cap, note)
+        machine = peaks.measure()
+        measure.take_turns(cases, arguments.repetitions, arguments.seconds, arguments.cap)
+        row = row_of(workload, cases, refused, machine)
+    except Exception as error:  # what is wrong with one does not cost the others' figures
+        traceback.print_exc()
+        return {"failed": str(error)}
+    return {"threads": arguments.threads, **row}
 
 
 @contextlib.contextmanager
@@ -195,6 +218,31 @@ def on_cores(cores: set[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def measure_on(cores: set[int], name: str, skip: list[str], arguments: argparse.Namespace) -> dict:
+    """Measure one workload in another process; what takes XLA too long is added to `skip`."""
+    kept = ("repetitions", "seconds", "cap", "compile_cap", "package")
+    options = [f"--{key.replace('_', '-')}={getattr(arguments, key)}" for key in kept]
+    with tempfile.TemporaryDirectory() as folder:
+        output, note = Path(folder, "row.json"), Path(folder, "row.compiling")
+        command = [sys.executable, __file__, name, f"--threads={len(cores)}", f"--output={output}"]
+        while True:
+            with on_cores(cores):
+                process = subprocess.run(
+                    [*command, *options, *(f"--skip={rival}" for rival in skip)],
+                    # What XLA refuses is written down, and need not be logged.
+                    env={
+                        "TF_CPP_MIN_LOG_LEVEL": "2",
+                        **os.environ,
+                        "PYTHONPATH": os.pathsep.join(sys.path),
+                    },
+                )
+            if process.returncode == 0:
+                return json.loads(output.read_text())
+            if process.returncode != -signal.SIGALRM:
+                return {"failed": f"the process ended with {process.returncode}"}
+            skip.append(note.read_text())
 
 
 def summaries(rows: Sequence[dict]) -> list[dict]:
@@ -214,6 +262,10 @@ def summaries(rows: Sequence[dict]) -> list[dict]:
                 **means,
                 "least": least["best / ours"]["median"],
                 "least of": least["title"],
+                "peaks": {
+                    kind: float(np.median([row["peaks"][kind] for row in mine]))
+                    for kind in ("flops", "bandwidth")
+                },
             }
         )
     return result
@@ -237,15 +289,16 @@ def _share(shares: dict[str, float]) -> str:
 def markdown(rows: Sequence[dict]) -> str:
     """Return tables of the rows, and what has to be known of each."""
     lines = [
-        "| | workloads | TensorFlow / ours | best / ours | least | of |",
-        "|---|---:|---:|---:|---:|---|",
+        "| | workloads | TensorFlow / ours | best / ours | least | of | peak, GFLOP/s | GB/s |",
+        "|---|---:|---:|---:|---:|---|---:|---:|",
     ]
     for total in summaries(rows):
         ratios = [total["TensorFlow / ours"], total["best / ours"], total["least"]]
         figures = " | ".join(f"{ratio:.2f}" for ratio in ratios)
         lines.append(
             f"| {_cores(total['threads'])} | {total['workloads']} | {figures} "
-            f"| {total['least of']} |"
+            f"| {total['least of']} | {total['peaks']['flops'] / 1e9:.0f} "
+            f"| {total['peaks']['bandwidth'] / 1e9:.1f} |"
         )
     lines += [
         "",
@@ -292,51 +345,44 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--cap", type=float, default=120.0, help="seconds for one case (default: %(default)s)"
     )
+    parser.add_argument(
+        "--compile-cap", type=int, default=180, help="seconds for XLA (default: %(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="only see whether it runs")
     parser.add_argument("--check", action="store_true", help="fail if a target is missed")
     parser.add_argument(
         "--package", default="benchmarks.workloads", help="that has them (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # of the inner process
+    # Of the inner process.
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--skip", action="append", default=[], help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.repetitions, arguments.seconds, arguments.cap = 3, 0.001, 1.0
+        arguments.compile_cap = min(arguments.compile_cap, 20)
     if arguments.threads:
         Path(arguments.output).write_text(json.dumps(measure_here(arguments)))
         return 0
     load = os.getloadavg()
     cores = sorted(os.sched_getaffinity(0))
-    documents = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for threads in sorted({1, len(cores)}):
-            path = Path(folder) / "figures"
-            given = sys.argv[1:] if argv is None else argv
-            options = [f"--threads={threads}", f"--output={path}"]
-            with on_cores(set(cores[-threads:])):
-                subprocess.run(
-                    [sys.executable, __file__, *given, *options],
-                    check=True,
-                    # What XLA refuses is written down, and need not be logged.
-                    env={
-                        "TF_CPP_MIN_LOG_LEVEL": "2",
-                        **os.environ,
-                        "PYTHONPATH": os.pathsep.join(sys.path),
-                    },
-                )
-            documents[threads] = json.loads(path.read_text())
-    rows = [row for document in documents.values() for row in document["rows"]]
-    failed = {name for document in documents.values() for name in document["failed"]}
+    found = find(arguments.package, arguments.names)
+    steps = [(workload, threads) for workload in found for threads in sorted({1, len(cores)})]
+    rows, failed, skip = [], {}, {workload.name: [] for workload in found}
+    for done, (workload, threads) in enumerate(steps):
+        name, text = workload.name, f"{workload.title}, {_cores(threads)}"
+        measure.progress(text, done, len(steps))
+        row = measure_on(set(cores[-threads:]), name, skip[name], arguments)
+        if "failed" in row:
+            failed[text] = row["failed"]
+        else:
+            rows.append(row)
+    measure.progress("workloads", len(steps), len(steps))
+    rows.sort(key=lambda row: row["threads"])
     if rows:
         print(markdown(rows))
     if arguments.output:
         measure.write(
-            arguments.output,
-            rows,
-            arguments,
-            load,
-            peaks={threads: document["peaks"] for threads, document in documents.items()},
-            failed={threads: document["failed"] for threads, document in documents.items()},
-            summary=summaries(rows),
+            arguments.output, rows, arguments, load, failed=failed, summary=summaries(rows)
         )
     missed = [
         f"{total[what]} of {target}, {what}, {_cores(total['threads'])}"
@@ -346,8 +392,8 @@ def main(argv: list[str] | None = None) -> int:
     ]
     for text in missed:
         print(f"under its target: {text}", file=sys.stderr)
-    for name in sorted(failed):
-        print(f"failed: {name}", file=sys.stderr)
+    for text in failed:
+        print(f"failed: {text}", file=sys.stderr)
     return 1 if failed or (arguments.check and missed) else 0
 
 

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import sys
 import textwrap
 
 import numpy as np
@@ -29,7 +31,7 @@ from benchmarks.measure import Case
 from benchmarks.workloads import main as workloads
 from benchmarks.workloads.workload import Workload
 
-MACHINE = {"flops": 50.0, "bandwidth": 20.0}
+MACHINE = {"flops": 50e9, "bandwidth": 20e9}
 PNG = b"\x89PNG"
 
 
@@ -41,8 +43,8 @@ def workload(**changed) -> Workload:
         "make_inputs": lambda generator: [generator.standard_normal(2, dtype=np.float32)],
         "ours": lambda x: x + x,
         "rivals": {"x * 2": lambda x: x * 2.0},
-        "flops": 10,
-        "bytes": 16,
+        "flops": 10 * 10**9,
+        "bytes": 16 * 10**9,
     }
     return Workload(**(known | changed))
 
@@ -67,12 +69,23 @@ def results(tmp_path):
         for found in measure.results(cases)
     ]
     rows = [row(1, ours=1.0, plain=8.0, xla=2.0), row(2, ours=1.0, plain=2.0)]
+    calls = [
+        {
+            "group": "small op, eager",
+            "case": case,
+            "callers": callers,
+            "calls_per_second": {"p25": rate - 1.0, "median": rate, "p75": rate + 1.0},
+        }
+        for case, rate in (("TensorFlow", 100.0), ("TVM", 50.0))
+        for callers in (1, 2)
+    ]
     folder = tmp_path / "results"
     folder.mkdir()
     for name, figures in (
         ("workloads", rows),
         ("scaling", grown),
         ("overhead", measure.results(cases)),
+        ("concurrency", calls),
     ):
         measure.write(str(folder / f"{name}.json"), figures, arguments, (0.0, 0.0, 0.0))
     return folder
@@ -123,7 +136,7 @@ def test_summary_has_geometric_means():
     assert (one["least"], one["workloads"]) == (0.5, 2)
     assert (two["threads"], two["TensorFlow / ours"]) == (2, 3.0)
     table = workloads.markdown(rows)
-    assert "| 1 core | 2 | 4.00 | 2.00 | 0.50 | doubling of 2 numbers |" in table
+    assert "| 1 core | 2 | 4.00 | 2.00 | 0.50 | doubling of 2 numbers | 50 | 20.0 |" in table
     assert "refused" not in table
 
 
@@ -155,39 +168,81 @@ def test_slow_cases_are_called_once_and_capped():
     assert len(calls) == 4  # one to see how long it takes
 
 
-def test_workloads_run(tmp_path, monkeypatch, capfd):
-    package = tmp_path / "some_workloads"
-    package.mkdir()
-    (package / "__init__.py").touch()
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The name of a package of two workloads. One has a rival that takes very long under XLA."""
+    folder = tmp_path / "some_workloads"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
     source = textwrap.dedent(
         """
+        import time
         import numpy as np
         from benchmarks.workloads.workload import Workload
+
+        calls = []
+
+        def slow(x):
+            calls.append(x)  # as a graph first
+            time.sleep(100 if len(calls) > 1 else 0)
+            return x * 2.0
+
         workload = Workload(
             "NAME", "NAME of 8 numbers", lambda generator: [generator.random(8, np.float32)],
-            lambda x: x + x, {"x * 2": lambda x: x * FACTOR}, 8, 64,
+            lambda x: x + x, {"x * 2": lambda x: x * 2.0, "slow": slow}, 8, 64,
         )
         """
     )
-    for name, factor in (("double", "2.0"), ("wrong", "3.0")):
-        text = source.replace("NAME", name).replace("FACTOR", factor)
-        (package / f"{name}.py").write_text(text)
+    for name in ("double", "other"):
+        (folder / f"{name}.py").write_text(source.replace("NAME", name))
     monkeypatch.syspath_prepend(tmp_path)
-    assert [found.name for found in workloads.find("some_workloads")] == ["double", "wrong"]
-    with pytest.raises(SystemExit, match="no workload triple; there are double, wrong"):
-        workloads.find("some_workloads", ["triple"])
+    yield folder.name
+    for name in [name for name in sys.modules if name.startswith(folder.name)]:
+        del sys.modules[name]
+
+
+def test_workloads_are_found(package):
+    assert [found.name for found in workloads.find(package)] == ["double", "other"]
+    assert [found.name for found in workloads.find(package, ["other"])] == ["other"]
+    with pytest.raises(SystemExit, match="no workload triple; there are double, other"):
+        workloads.find(package, ["triple"])
+
+
+def test_workloads_run(package, tmp_path, capfd):
     output = tmp_path / "figures.json"
-    options = ["--package", "some_workloads", "--quick", "--output", str(output)]
-    assert workloads.main(options) == 1  # as one is wrong
+    options = ["double", "--package", package, "--quick", "--output", str(output)]
+    assert workloads.main([*options, "--compile-cap", "1"]) == 0
     document = json.loads(output.read_text())
     rows = document["results"]
-    assert {found["workload"] for found in rows} == {"double"}
-    assert [found["threads"] for found in rows] == sorted(map(int, document["peaks"]))
-    assert rows[0]["microseconds"]["ours"]["median"] > 0
-    assert all(peak["flops"] > peak["bandwidth"] > 1e8 for peak in document["peaks"].values())
-    assert all("computes something else" in f["wrong"] for f in document["failed"].values())
-    printed = capfd.readouterr()
-    assert "| double of 8 numbers |" in printed.out and "failed: wrong" in printed.err
+    threads = [found["threads"] for found in rows]
+    assert threads == sorted({1, len(os.sched_getaffinity(0))})
+    assert threads == [total["threads"] for total in document["summary"]]
+    for found in rows:
+        assert found["microseconds"]["ours"]["median"] > 0
+        assert found["peaks"]["flops"] > found["peaks"]["bandwidth"] > 1e8
+        (refused,) = [way for way in found["ways"] if "refused" in way]
+        assert (refused["name"], refused["engine"]) == ("slow", "XLA")
+        assert refused["refused"] == "not compiled and run in 1 s"
+    assert "| double of 8 numbers |" in capfd.readouterr().out
+
+
+def test_a_workload_that_fails_does_not_stop_the_others(package, tmp_path, monkeypatch, capsys):
+    found = {"double": {"failed": "why"}, "other": row(ours=1.0, plain=2.0)}
+    monkeypatch.setattr(workloads, "measure_on", lambda cores, name, *_: found[name])
+    output = tmp_path / "figures.json"
+    assert workloads.main(["--package", package, "--output", str(output)]) == 1
+    document = json.loads(output.read_text())
+    assert document["failed"]["double of 8 numbers, 1 core"] == "why"
+    assert {row["workload"] for row in document["results"]} == {"double"}
+    assert "failed: double of 8 numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("check, status", [([], 0), (["--check"], 1)])
+def test_targets_are_checked(package, monkeypatch, capsys, check, status):
+    slow = row(ours=1.0, plain=0.5)
+    monkeypatch.setattr(workloads, "measure_on", lambda *_: slow)
+    assert workloads.main(["other", "--package", package, *check]) == status
+    assert "under its target: 0.5 of 1.0, least, 1 core" in capsys.readouterr().err
 
 
 def test_scaling_runs(tmp_path, capsys):
@@ -260,7 +315,7 @@ def test_compare_finds_what_became_slower(results, tmp_path, capsys):
     shutil.copytree(results, old)
     options = ["--plot-only", "--output", str(results), "--compare", str(old)]
     assert main.main(options) == 0
-    assert "6 figures of" in capsys.readouterr().out
+    assert "8 figures of" in capsys.readouterr().out
     slower = row(1, ours=1.2, plain=8.0, xla=2.0)
     change(results, "workloads", lambda rows: rows.__setitem__(0, slower))
     assert main.main(options) == 1
@@ -269,6 +324,12 @@ def test_compare_finds_what_became_slower(results, tmp_path, capsys):
     assert "+20% workloads: 1 threads, double, ours / TensorFlow: 0.125 (" in printed
     assert main.main([*options, "--threshold", "0.25"]) == 0
     assert main.main([*options[:-1], str(old / "scaling.json")]) == 0
+    change(
+        results, "concurrency", lambda rows: rows[3]["calls_per_second"].update(median=40, p75=41)
+    )
+    assert main.main([*options[:-1], str(old / "concurrency.json")]) == 1
+    expected = "+25% concurrency: small op, eager, 2 callers, TVM / TensorFlow: 2 (1.94 to 2.06)"
+    assert expected in capsys.readouterr().out
     # What is only within the spread is none.
     change(results, "scaling", lambda rows: rows[1]["ratio"].update(median=0.6))
     assert main.main([*options[:-1], str(old / "scaling.json")]) == 0
