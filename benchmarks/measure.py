@@ -21,6 +21,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
@@ -54,6 +55,7 @@ class Case:
     rival: str = ""  # the name of the case to compare with
     bar: float | None = None  # what the ratio should not exceed
     count: int = 1
+    timed: bool = False  # whether `call` returns the seconds that count
     times: list[float] = dataclasses.field(default_factory=list)
 
 
@@ -71,6 +73,32 @@ def run(cases: list[Case], repetitions: int, seconds: float) -> None:
         print(f"repetition {repetition + 1} of {repetitions}", end=end, file=sys.stderr, flush=True)
 
 
+def take_turns(
+    cases: list[Case], repetitions: int, seconds: float = 0.0, cap: float = math.inf
+) -> None:
+    """Time every case by turns, for about `seconds` each, or once where one call takes longer.
+
+    Every case has been called before. One that has taken `cap` seconds is left out from then on.
+    """
+    for case in cases:
+        case.count = max(1, int(seconds / timeit.timeit(case.call, number=1)))
+    for repetition in range(repetitions):
+        first = repetition % len(cases)
+        for case in cases[first:] + cases[:first]:
+            if sum(case.times) * case.count * case.ops < cap:
+                if case.timed:
+                    time = sum(case.call() for _ in range(case.count))
+                else:
+                    time = timeit.timeit(case.call, number=case.count)
+                case.times.append(time / case.count / case.ops)
+
+
+def progress(text: str, done: int, total: int) -> None:
+    """Say on the standard error stream, in one line if it is a terminal, what has been done."""
+    end = "\r" if sys.stderr.isatty() and done < total else "\n"
+    print(f"{done} of {total}: {text}"[:78].ljust(78), end=end, file=sys.stderr, flush=True)
+
+
 def summary(values: Sequence[float] | np.ndarray, scale: float = 1.0) -> dict[str, float]:
     """Return the median and the spread of some values."""
     low, median, high = np.percentile(values, [25, 50, 75])
@@ -81,8 +109,9 @@ def summary(values: Sequence[float] | np.ndarray, scale: float = 1.0) -> dict[st
 def ratio(
     times: Sequence[float] | np.ndarray, rival: Sequence[float] | np.ndarray
 ) -> dict[str, float]:
-    """Return the median and the spread of the ratios of each repetition."""
-    return summary(np.divide(times, rival))
+    """Return the median and the spread of the ratios of each repetition that has both."""
+    both = min(len(times), len(rival))
+    return summary(np.divide(times[:both], rival[:both]))
 
 
 def results(cases: list[Case]) -> list[dict]:
@@ -121,10 +150,14 @@ def machine(arguments: argparse.Namespace, load: tuple[float, ...]) -> dict:
 
 
 def write(
-    path: str, rows: list[dict], arguments: argparse.Namespace, load: tuple[float, ...]
+    path: str,
+    rows: list[dict],
+    arguments: argparse.Namespace,
+    load: tuple[float, ...],
+    **more: object,
 ) -> None:
-    """Write figures as JSON, with where and how they were measured."""
+    """Write figures as JSON, with where and how they were measured, and with `more`."""
     # `bazel run` starts programs in a folder of its own.
     output = Path(os.environ.get("BUILD_WORKING_DIRECTORY", ""), path)
-    document = {**machine(arguments, load), "results": rows}
+    document = {**machine(arguments, load), **more, "results": rows}
     output.write_text(json.dumps(document, indent=2) + "\n")

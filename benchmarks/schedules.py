@@ -43,12 +43,12 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tvm
 from tvm import te, topi
 
 import tensorflow_tvm as tftvm
 from benchmarks import measure
 from benchmarks.measure import Case
+from benchmarks.peaks import measure as measure_peaks
 
 SLOW = 0.25  # seconds: what takes longer is timed three times only
 SIDES = ("as written", "default", "tuned", "TensorFlow", "XLA")
@@ -350,47 +350,10 @@ def row_of(kernel: Kernel, cases: list[Case], size: int, peaks: dict[str, float]
     }
 
 
-_MULTIPLY_ADD = """
-@T.prim_func(s_tir=True)
-def peak(x: T.Buffer((16,), "float32"), y: T.Buffer((64, {width}), "float32")):
-    T.func_attr({{"tirx.noalias": True}})
-    for block in T.parallel(64):
-        sums = T.alloc_buffer((12, {width}), "float32", scope="local")
-        for i in T.unroll(12):
-            for lane in T.vectorized({width}):
-                sums[i, lane] = x[i]
-        for step in range(20000):
-            for i in T.unroll(12):
-                for lane in T.vectorized({width}):
-                    sums[i, lane] = sums[i, lane] * x[14] + x[15]
-        for i in T.unroll(12):
-            for lane in T.vectorized({width}):
-                y[block, lane] = sums[i, lane]
-"""
-
-
-def peaks_of_machine() -> dict[str, float]:
-    """Return operations and bytes per second, as measured by kernels that do nothing else."""
-    flops = 0.0
-    for width in (4, 8, 16):
-        function = tvm.script.from_source(_MULTIPLY_ADD.format(width=width))
-        peak = tftvm.build(function, name="peak")["peak"]
-        x = tf.constant([1.0] * 14 + [0.5, 0.5])
-        peak(x)
-        best = min(timeit.repeat(lambda peak=peak, x=x: peak(x), number=1, repeat=9))
-        flops = max(flops, 64 * 20000 * 12 * width * 2 / best)
-    parts = te.placeholder((64, 1 << 19), "float32", name="parts")
-    total = tftvm.build([parts, topi.sum(parts, axis=1)], name="total")["total"]
-    values = tf.ones([64, 1 << 19])
-    total(values)
-    best = min(timeit.repeat(lambda: total(values), number=1, repeat=15))
-    return {"flops": flops, "bandwidth": values.numpy().nbytes / best}
-
-
 def measure_here(arguments: argparse.Namespace) -> dict:
     """Measure in this process, with `arguments.threads` threads."""
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
-    peaks = peaks_of_machine()
+    peaks = measure_peaks()
     rows = []
     found = kernels_of(arguments)
     for i, kernel in enumerate(found):

@@ -76,6 +76,7 @@ class Function:
         self._library = library
         self._context = f"TVM function '{name}' of library '{library.name}'"
         self._device, tvm_device = devices.parse(target_device, self._context)
+        self._node_name = gradients.node_name(name)
         self._op = ops.tvm_stateful_dso_op if stateful else ops.tvm_dso_op
 
         shapes, several_shapes = output_spec.parse_shapes(output_shape, self._context)
@@ -147,6 +148,8 @@ class Function:
         self._eager_callee = callee
         self._static = shapes is not None and all(map(output_spec.is_static, shapes))
         self._graph_callee = {**callee, "output_shapes": self._shapes} if self._static else callee
+        self._eager_text = _to_text(self._eager_callee)
+        self._graph_text = _to_text(self._graph_callee) if self._static else self._eager_text
         # None where something varies, or until it is known.
         self._eager_call: eager_op.Call | None = None
         if shapes is None:
@@ -165,7 +168,7 @@ class Function:
             shapes,
             self._dtype_numbers,
             self._count,
-            _to_text(self._eager_callee),
+            self._eager_text,
             self._several,
             self.libraries if self._has_gradient else None,
         )
@@ -523,13 +526,17 @@ class Function:
                 if self._static or self._shapes is None
                 else output_spec.to_tensors(self._shapes)
             )
-            name = name or gradients.node_name(self.name)
+            name = name or self._node_name
+        if values:
+            text = _to_text({**callee, "attrs": values})
+        else:
+            text = self._eager_text if callee is self._eager_callee else self._graph_text
         outputs = self._op(
             tensors,
             libraries,
             shapes,
             self._dtype_numbers or [tensors[0].dtype.base_dtype.as_datatype_enum] * self._count,
-            _to_text({**callee, "attrs": values} if values else callee),
+            text,
             name,
         )
         if self._has_gradient and not libraries:
@@ -537,6 +544,8 @@ class Function:
         return tuple(outputs) if self._several else outputs[0]
 
     def _convert(self, value: Any, index: int) -> tf.Tensor:
+        if isinstance(value, tf.Tensor):
+            return value
         try:
             dtype = self._input_dtypes[index] if index < len(self._input_dtypes) else None
             if dtype is not None and not tf.is_tensor(value):

@@ -117,6 +117,8 @@ class Library:
         self._handle = handle
         self._eager_constant: tf.Tensor | None = None
         self._graph_constants: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+        # Graphs that capture the eager constant. To ask TensorFlow costs as much as a small op.
+        self._capturing: weakref.WeakSet = weakref.WeakSet()
         self.name = name
         self.size = len(content)
         self.digest = str(_digest(handle))
@@ -145,10 +147,14 @@ class Library:
         There is one for all functions, and one for each TF1 graph: a model holds the bytes once,
         however many ops call the library.
         """
+        caller = tf.compat.v1.get_default_graph()
+        if caller in self._capturing:
+            return self._eager_constant
         with tf.init_scope():
             if tf.executing_eagerly():
                 if self._eager_constant is None:
                     self._eager_constant = self._new_constant()
+                self._capturing.add(caller)
                 return self._eager_constant
             graph = tf.compat.v1.get_default_graph()
             # By name: a tensor keeps its graph alive, and so would be a value that does its key.
