@@ -36,6 +36,8 @@ class Call(NamedTuple):
 
     op: str
     """The op's name."""
+    input_count: int | None
+    """None if it is not known."""
     output_shapes: list[Any]
     """Its input of that name."""
     output_dtypes: list[int] | None
@@ -54,13 +56,15 @@ def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
 
     None if nothing was done, since a graph is being built, or something is no eager tensor.
     """
+    op, input_count, shapes, dtypes, count, callee, several, libraries = call
     current = context._context
-    if current is None or not current._thread_local_data.is_eager or not inputs:
+    if current is None or not current._thread_local_data.is_eager:
+        return None
+    if not inputs or (input_count is not None and len(inputs) != input_count):
         return None
     for value in inputs:
         if type(value) is not _EagerTensor:
             return None
-    op, shapes, dtypes, count, callee, several, libraries = call
     if dtypes is None:
         dtypes = [inputs[0]._datatype_enum()] * count
     try:

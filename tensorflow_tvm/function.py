@@ -25,9 +25,10 @@ from typing import Any
 import tensorflow as tf
 
 from tensorflow_tvm import calling, devices, eager_op, gradients, output_spec
+from tensorflow_tvm.dimensions import UNKNOWN
 from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.library import Library
-from tensorflow_tvm.op_library import ops
+from tensorflow_tvm.op_library import has_xla, ops
 from tensorflow_tvm.signature import ANY_DTYPE, Signature
 
 _executing_eagerly = tf.executing_eagerly
@@ -165,6 +166,7 @@ class Function:
             return
         self._eager_call = eager_op.Call(
             "TVM>StatefulDSOOp" if self.stateful else "TVM>DSOOp",
+            None if self.signature is None else len(self.signature.inputs),
             shapes,
             self._dtype_numbers,
             self._count,
@@ -239,6 +241,27 @@ class Function:
     def knows_shapes(self) -> bool:
         """Whether it is known what shapes the outputs have, given the inputs."""
         return self._static or self._says_shapes
+
+    @property
+    def compiles_under_xla(self) -> bool:
+        """Whether XLA can compile calls: it has to know all sizes, and its buffers are its own."""
+        if not has_xla or "device" in self._eager_callee:
+            return False
+        convention = self._convention
+        if convention.owned_tensors or convention.returns_outputs:
+            if tf.config.list_physical_devices("GPU"):
+                return False
+        return (
+            not convention.returns_outputs
+            or self._shapes is not None
+            or (
+                self.signature is not None
+                and all(
+                    output.shape is not None and UNKNOWN not in output.shape
+                    for output in self.signature.outputs
+                )
+            )
+        )
 
     @property
     def _says_shapes(self) -> bool:

@@ -103,6 +103,7 @@ class TVMLayer(keras.layers.Layer):
         if isinstance(weights, (str, Weight)) or not isinstance(weights, Sequence):
             raise TypeError(f"{context}: weights must be a list, given {weights!r}.")
         self.function = function
+        self.supports_jit = function.compiles_under_xla
         if attrs is not None and not isinstance(attrs, Mapping):
             raise TypeError(
                 f"{context}: attrs must be a dict from names to values, given {attrs!r}."

@@ -34,6 +34,7 @@ from tensorflow_tvm.dimensions import UNKNOWN, parse_shape, symbols
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.library import Library
+from tensorflow_tvm.op_library import has_xla
 from tensorflow_tvm.signature import ANY_DTYPE, Argument
 
 _executing_eagerly = tf.executing_eagerly
@@ -227,6 +228,11 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<tensorflow_tvm.Op '{self.__name__}{self._parameters}'>"
+
+    @property
+    def compiles_under_xla(self) -> bool:
+        """Whether XLA can compile calls."""
+        return has_xla
 
     def __call__(self, /, *inputs: Any, name: str | None = None, **attrs: Any) -> Any:
         """Call the function on tensors.

@@ -19,6 +19,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -89,8 +90,6 @@ def _load() -> ModuleType:
     check(path, tf.__version__)
     try:
         ops = tf.load_op_library(str(path))
-        if path.with_name(_XLA_FILE).is_file():
-            tf.load_library(str(path.with_name(_XLA_FILE)))
     except tf.errors.NotFoundError as error:
         raise ImportError(
             f"tensorflow_tvm's op library {path} cannot be loaded: {error.message}. {_REBUILD}"
@@ -109,4 +108,22 @@ def _load() -> ModuleType:
     return ops
 
 
+def _load_xla() -> bool:
+    """Load what XLA compiles the ops to, where it is there; return whether it is."""
+    path = find().with_name(_XLA_FILE)
+    if not path.is_file():
+        return False
+    try:
+        tf.load_library(str(path))
+    except tf.errors.NotFoundError as error:
+        warnings.warn(
+            f"XLA cannot compile TVM functions, as {path} cannot be loaded: {error.message}. "
+            f"{_REBUILD}",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
 ops = _load()
+has_xla = _load_xla()

@@ -90,7 +90,8 @@ def in_place(stage: Stage, inputs: Sequence[tirx.Var]) -> list[int]:
     """Return which of `inputs`, by number, may give their memory to what `stage` writes.
 
     That are those whose elements are read for their own element of the output only, before that is
-    written. So it is whatever the order of the loops: each element is written once.
+    written. So it is whatever the order of the loops: each element is written once. That LLVM is
+    told that tensors do not overlap does no harm, as what is stored depends on all that is read.
     """
     if stage.reduce or len(stage.outputs) != 1:
         return []

@@ -97,10 +97,15 @@ def plain(tmp_path_factory) -> tftvm.Module:
 
 
 @pytest.fixture(scope="module")
-def cpp(tmp_path_factory) -> tftvm.Module:
+def cpp_path(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("cpp") / "cpp.so"
     metadata = "-DTVM_FFI_DLL_EXPORT_INCLUDE_METADATA=1"
-    return tftvm.Module(libraries.compile_cc(FUNCTIONS_IN_CPP, path, "-std=c++17", metadata))
+    return libraries.compile_cc(FUNCTIONS_IN_CPP, path, "-std=c++17", metadata)
+
+
+@pytest.fixture(scope="module")
+def cpp(cpp_path) -> tftvm.Module:
+    return tftvm.Module(cpp_path)
 
 
 def compiled(fn):
@@ -207,7 +212,7 @@ def test_returned_outputs(cpp):
 
 def test_returned_outputs_of_unknown_size(cpp):
     unknown = cpp.func("doubled", signature="(x: float32[n]) -> (y: float32[?])", arg_spec=["args"])
-    with pytest.raises((tf.errors.OpError, ValueError), match="XLA has to know|leave that open"):
+    with pytest.raises(tf.errors.UnimplementedError, match="'doubled'.*XLA has to know the shape"):
         compiled(unknown)(normal(5))
     wrong = cpp.func("one_more", output_shape=[5], output_dtype="float32")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"has shape \[6\]; expected \[5\]"):
@@ -308,6 +313,38 @@ def test_autoclustering(addone_path, tmp_path):
     assert "[2. 2.]" in check_python(code, addone_path, env=env)
     dumped = "".join(file.read_text() for file in tmp_path.glob("*before_optimizations.txt"))
     assert 'custom_call_target="tensorflow_tvm.call"' in dumped
+
+
+def test_autoclustering_leaves_out_what_xla_cannot_compile(cpp_path):
+    code = """
+        import sys
+        import tensorflow as tf
+        import tensorflow_tvm as tftvm
+        doubled = tftvm.Module(sys.argv[1]).func(
+            "doubled", signature="(x: float32[n]) -> (y: float32[?])", arg_spec=["args"]
+        )
+        print(tf.function(lambda x: tf.sqrt(doubled(x) * 2.0) + 1.0)(tf.ones([2])).numpy())
+    """
+    flags = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit --tf_xla_min_cluster_size=1"
+    assert "[3. 3.]" in check_python(code, cpp_path, env={"TF_XLA_FLAGS": flags})
+
+
+def test_without_the_op_library():
+    code = """
+        import sys
+        import tensorflow as tf
+        import tvm_ffi
+        tf.load_library(sys.argv[1])
+        print(tf.function(lambda x: x + 1.0, jit_compile=True)(tf.ones([2])).numpy())
+    """
+    path = os.path.join(os.path.dirname(tftvm.sysconfig.get_lib_path()), "_tvm_dso_xla.so")
+    assert "[2. 2.]" in check_python(code, path)
+
+
+def test_keras_goes_without_where_xla_cannot(cpp):
+    doubled = cpp.func("doubled", signature="(x: float32[n]) -> (y: float32[?])", arg_spec=["args"])
+    assert not tftvm.layers.TVMLayer(doubled).supports_jit
+    assert tftvm.layers.TVMLayer(scale, weights=["w"]).supports_jit
 
 
 def test_keras():

@@ -31,11 +31,23 @@ namespace tensorflow_tvm {
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
+namespace {
+
+/// Whether a pool is that of a request, or of a server that owns it.
+bool IsForeign(const tensorflow::thread::ThreadPool& pool) {
+  return dynamic_cast<tensorflow::thread::ThreadPoolInterface*>(pool.AsEigenThreadPool()) !=
+         nullptr;
+}
+
+}  // namespace
+
 int OpCallContext::MaxParallelism() {
   // The stream to launch on is known to the op's own thread only.
   if (ctx_->op_device_context() != nullptr) return 1;
   const auto* workers = ctx_->device()->tensorflow_cpu_worker_threads();
   if (workers == nullptr) return 1;
+  // Helpers in the queue of the pool whose thread this is might wait for it to wait for them.
+  if (workers->workers->CurrentThreadId() >= 0 && IsForeign(*workers->workers)) return 1;
   return std::min(workers->num_threads, tensorflow::GetPerThreadMaxParallelism());
 }
 
@@ -48,13 +60,12 @@ OpCallContext::~OpCallContext() {
 void OpCallContext::Schedule(std::function<void()> task) {
   tensorflow::thread::ThreadPool* const pool =
       ctx_->device()->tensorflow_cpu_worker_threads()->workers;
-  if (dynamic_cast<tensorflow::thread::ThreadPoolInterface*>(pool->AsEigenThreadPool()) ==
-      nullptr) {
+  if (!IsForeign(*pool)) {
     pool->Schedule(std::move(task));
     return;
   }
-  // The pool of a request, or of a server that owns it, is given back, and may be gone, when the
-  // request is done: then nothing may be left in it. (The process's own is not waited for: loops
+  // Such a pool is given back, and may be gone, when the request is done: then nothing may be left
+  // in it. (The process's own is not waited for: loops
   // end without their helpers, and after a fork there are none.)
   has_to_wait_.store(true, std::memory_order_relaxed);
   {

@@ -185,13 +185,14 @@ class BufferCallImpl final : public BufferCall {
       if (!given.empty()) said = given[i];
       if (given.empty() && !known.empty()) said.emplace(known[i].begin(), known[i].end());
       Dims& shape = shapes.emplace_back();
-      if (call_.SpecOf(i) != nullptr) {
+      const TensorSpec* spec = call_.SpecOf(i);
+      if (spec != nullptr && !(call_.returns_outputs() && IsOpen(*spec, *symbols))) {
         if (absl::Status s = call_.OutputDims(i, *symbols, &shape); !s.ok()) return s;
         if (said.has_value() && *said != shape) {
-          return absl::InvalidArgumentError(absl::StrCat(
-              Name(), ": output_shape says that output ", i, " has shape [",
-              absl::StrJoin(*said, ","), "], and the signature says ", call_.SpecOf(i)->text,
-              " = [", absl::StrJoin(shape, ","), "]"));
+          return absl::InvalidArgumentError(
+              absl::StrCat(Name(), ": output_shape says that output ", i, " has shape [",
+                           absl::StrJoin(*said, ","), "], and the signature says ", spec->text,
+                           " = [", absl::StrJoin(shape, ","), "]"));
         }
       } else if (said.has_value()) {
         shape = *said;
@@ -259,6 +260,14 @@ class BufferCallImpl final : public BufferCall {
   }
 
  private:
+  /// Whether a dimension of an output is known only when the function has returned it.
+  static bool IsOpen(const TensorSpec& spec, const SymbolValues& symbols) {
+    return std::any_of(spec.dims.begin(), spec.dims.end(), [&](const Dimension& dimension) {
+      absl::StatusOr<int64_t> size = symbols.Evaluate(dimension, spec);
+      return size.ok() && *size < 0;
+    });
+  }
+
   absl::Status Init(const std::string& callee, absl::Span<const tensorflow::DataType> inputs,
                     absl::Span<const tensorflow::DataType> outputs) {
     if (absl::Status s = call_.Init(callee); !s.ok()) return s;

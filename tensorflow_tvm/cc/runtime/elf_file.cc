@@ -113,6 +113,7 @@ class Parser {
     if (!ReadDynamicSegment()) return Damaged("dynamic segment");
     if (!AreTablesSound()) return Damaged("dynamic segment");
     if (!CountSymbols()) return Damaged("hash table");
+    *may_allocate = Has(DT_NEEDED);  // which may do it for the library; TVM's need none
     if (!ReadSymbols(symbols, registers, may_allocate)) return Damaged("symbol table");
     if (!AreRelocationsSound(DT_RELA, DT_RELASZ) || !AreRelocationsSound(DT_JMPREL, DT_PLTRELSZ)) {
       return Damaged("relocations");
@@ -381,7 +382,8 @@ class Parser {
         *registers |= absl::StartsWith(name, "TVMFFIFunctionSetGlobal") ||
                       absl::StartsWith(name, "TVMFFITypeRegister");
         *may_allocate |= absl::StartsWith(name, "TVMFFIEnv") ||
-                         absl::StartsWith(name, "TVMFFIFunction") || absl::StartsWith(name, "_Z");
+                         absl::StartsWith(name, "TVMFFIFunction") ||
+                         absl::StartsWith(name, "_Z") || name == "dlsym";
         continue;
       }
       const int type = ELF64_ST_TYPE(symbol.st_info);

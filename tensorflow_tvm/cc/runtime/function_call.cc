@@ -210,7 +210,7 @@ absl::Status FunctionCall::Invoke(const LibraryFunction& function, CallContext* 
     arguments[i].zero_padding = 0;
     arguments[i].v_ptr = view;
   }
-  CallScope scope(context, function.may_allocate_tensors);
+  CallScope scope(context, function.may_allocate_tensors || owned_tensors_);
   TVMFFIAny raw;
   raw.type_index = kTVMFFINone;
   raw.zero_padding = 0;

@@ -35,8 +35,10 @@ limitations under the License.
 #include "tensorflow/compiler/tf2xla/type_util.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
+#include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor_shape.h"
+#include "tensorflow/core/platform/logging.h"
 #include "tensorflow/core/util/work_sharder.h"
 #include "tensorflow_tvm/cc/runtime/buffer_call.h"
 #include "tvm/ffi/function.h"
@@ -300,26 +302,34 @@ XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), kTarget, "Host",
 XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), kTarget, "CUDA",
                          (XLA_FFI_Handler_Bundle{instantiate, nullptr, nullptr, run_on_gpu}));
 
-REGISTER_XLA_OP(Name("TVM>DSOOp").CompileTimeConstantInput("output_shapes"), XlaDSOOp);
-REGISTER_XLA_OP(Name("TVM>StatefulDSOOp").CompileTimeConstantInput("output_shapes"), XlaDSOOp);
-
-/// TensorFlow makes kernels of the registrations above when the process first compiles for XLA.
-/// Where that has been, they are made here.
-class LateRegistration {
+/// Registers the kernel with XLA. TensorFlow makes kernels of such registrations when the process
+/// first compiles; where that has been, they are made here.
+class Registration {
  public:
-  LateRegistration() {
-    for (const char* device : {"XLA_CPU_JIT", "XLA_GPU_JIT"}) {
-      if (!IsCompiledFor(device)) continue;
-      for (const char* op : {"TVM>DSOOp", "TVM>StatefulDSOOp"}) {
+  Registration() {
+    // Without the op, the first use of TensorFlow would end the process.
+    if (tensorflow::OpRegistry::Global()->LookUp("TVM>DSOOp") == nullptr) {
+      LOG(ERROR) << "XLA's part of tensorflow_tvm is loaded, and _tvm_dso_ops.so is not, which has "
+                    "to be first; XLA will not compile TVM's ops.";
+      return;
+    }
+    const auto make = [](OpKernelConstruction* ctx) -> tensorflow::OpKernel* {
+      return new XlaDSOOp(ctx);
+    };
+    for (const char* op : {"TVM>DSOOp", "TVM>StatefulDSOOp"}) {
+      tensorflow::XlaOpRegistrar(tensorflow::XlaOpRegistrationBuilder::Name(op)
+                                     .CompileTimeConstantInput("output_shapes")
+                                     .Build(make));
+      for (const char* device : {"XLA_CPU_JIT", "XLA_GPU_JIT"}) {
+        if (!HasKernels(device)) continue;
         registrars_.push_back(std::make_unique<tensorflow::kernel_factory::OpKernelRegistrar>(
-            tensorflow::KernelDefBuilder(op).Device(device).Build(), "XlaDSOOp",
-            [](OpKernelConstruction* ctx) -> tensorflow::OpKernel* { return new XlaDSOOp(ctx); }));
+            tensorflow::KernelDefBuilder(op).Device(device).Build(), "XlaDSOOp", make));
       }
     }
   }
 
  private:
-  static bool IsCompiledFor(const char* device) {
+  static bool HasKernels(const char* device) {
     tensorflow::NodeDef node;
     node.set_name("probe");
     node.set_op("AddV2");
@@ -329,7 +339,7 @@ class LateRegistration {
 
   std::vector<std::unique_ptr<tensorflow::kernel_factory::OpKernelRegistrar>> registrars_;
 };
-LateRegistration late_registration;
+Registration registration;
 
 }  // namespace
 }  // namespace tensorflow_tvm
