@@ -375,15 +375,13 @@ def main(argv: list[str] | None = None) -> int:
         if "failed" in row:
             failed[text] = row["failed"]
         else:
-            rows.append(row)
+            rows = sorted([*rows, row], key=lambda row: row["threads"])
+        if arguments.output:  # each time: all of them take long
+            more = {"failed": failed, "summary": summaries(rows)}
+            measure.write(arguments.output, rows, arguments, load, **more)
     measure.progress("workloads", len(steps), len(steps))
-    rows.sort(key=lambda row: row["threads"])
     if rows:
         print(markdown(rows))
-    if arguments.output:
-        measure.write(
-            arguments.output, rows, arguments, load, failed=failed, summary=summaries(rows)
-        )
     missed = [
         f"{total[what]} of {target}, {what}, {_cores(total['threads'])}"
         for total in summaries(rows)

@@ -145,7 +145,11 @@ def texts():
     sources = [path for path in package.rglob("*.py") if not path.is_relative_to(tests)]
     python = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     python = re.sub(r'"\s*\n\s*f?"', "", python)  # string literals side by side
-    library = Path(tftvm.sysconfig.get_lib_path()).read_bytes().decode("utf-8", errors="replace")
+    path = Path(tftvm.sysconfig.get_lib_path())
+    library = "".join(
+        file.read_bytes().decode("utf-8", errors="replace")
+        for file in (path, path.with_name("_tvm_dso_xla.so"))
+    )
     return python + library
 
 

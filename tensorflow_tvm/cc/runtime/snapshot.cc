@@ -22,6 +22,7 @@ limitations under the License.
 
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -55,11 +56,13 @@ int CreateMemoryFile(const std::string& name) {
   return memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
-/// Makes a folder that only this user can enter, with a name that nobody can foresee.
-absl::StatusOr<std::string> MakePrivateDirectory() {
-  const char* chosen = getenv("TMPDIR");
+/// Makes a folder that only this user can enter, with a name that nobody can foresee: where TMPDIR
+/// says, else in one of `parents`.
+absl::StatusOr<std::string> MakePrivateDirectory(std::initializer_list<const char*> parents) {
+  std::vector<const char*> candidates = {getenv("TMPDIR")};
+  candidates.insert(candidates.end(), parents);
   std::vector<std::string> tried;
-  for (const char* parent : {chosen, "/tmp", "/dev/shm"}) {
+  for (const char* parent : candidates) {
     if (parent == nullptr || *parent == '\0') continue;
     std::string directory = absl::StrCat(parent, "/tensorflow_tvm-XXXXXX");
     if (mkdtemp(directory.data()) != nullptr) return directory;
@@ -75,7 +78,8 @@ absl::StatusOr<std::string> MakePrivateDirectory() {
 absl::StatusOr<std::unique_ptr<Snapshot>> Snapshot::Create(absl::string_view bytes,
                                                            absl::string_view stem) {
   auto snapshot = std::unique_ptr<Snapshot>(new Snapshot());
-  absl::StatusOr<std::string> directory = MakePrivateDirectory();
+  // A link needs no disk, which may take milliseconds to make a folder and remove it.
+  absl::StatusOr<std::string> directory = MakePrivateDirectory({"/dev/shm", "/tmp"});
   if (!directory.ok()) return directory.status();
   snapshot->directory_ = *directory;
   snapshot->path_ = absl::StrCat(*directory, "/", stem, ".so");
@@ -99,6 +103,12 @@ absl::StatusOr<std::unique_ptr<Snapshot>> Snapshot::Create(absl::string_view byt
     }
   }
   if (snapshot->fd_ < 0) {
+    // Programs are run from /tmp more often than from /dev/shm.
+    rmdir(snapshot->directory_.c_str());
+    directory = MakePrivateDirectory({"/tmp", "/dev/shm"});
+    if (!directory.ok()) return directory.status();
+    snapshot->directory_ = *directory;
+    snapshot->path_ = absl::StrCat(*directory, "/", stem, ".so");
     snapshot->fd_ = open(snapshot->path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0500);
     if (snapshot->fd_ < 0) return SystemError(absl::StrCat("cannot write ", snapshot->path_));
     if (absl::Status s = WriteAll(snapshot->fd_, bytes); !s.ok()) return s;
