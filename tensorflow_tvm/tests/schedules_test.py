@@ -30,6 +30,7 @@ from tvm_ffi.structural import structural_equal
 
 import tensorflow_tvm as tftvm
 from tensorflow_tvm import schedules
+from tensorflow_tvm.schedules import temporaries
 
 LLVM = {"kind": "llvm", "num-cores": 2}
 InvalidArgumentError = tf.errors.InvalidArgumentError
@@ -565,6 +566,109 @@ def test_gpu_checks_bounds():
     assert "assert" in _text(function, {"kind": "cuda", "arch": "sm_80"})
 
 
+# Temporary tensors.
+
+
+@T.prim_func(s_tir=True)
+def _local_tensor(x: T.Buffer(("n", 64), "float32"), y: T.Buffer(("n",), "float32")):
+    n = T.int32()
+    for i in T.parallel(n):
+        sums = T.alloc_buffer((16,), "float32", scope="local")
+        for lane in T.vectorized(16):
+            sums[lane] = x[i, lane]
+        for k in range(1, 4):
+            for lane in T.vectorized(16):
+                sums[lane] += x[i, k * 16 + lane]
+        y[i] = 0.0
+        for lane in T.unroll(16):
+            y[i] += sums[lane]
+
+
+@T.prim_func(s_tir=True)
+def _local_number(x: T.Buffer(("n", 64), "float32"), y: T.Buffer(("n",), "float32")):
+    n = T.int32()
+    for i in T.parallel(n):
+        total: T.float32 = 0.0
+        for k in range(64):
+            total += x[i, k]
+        y[i] = total
+
+
+@T.prim_func(s_tir=True)
+def _local_views(x: T.Buffer(("n", 64), "float32"), y: T.Buffer(("n",), "float32")):
+    n = T.int32()
+    for i in T.parallel(n):
+        row = T.alloc_buffer((64,), "float32", scope="local")
+        square = T.decl_buffer((8, 8), "float32", data=row.data, scope="local")
+        pointer: T.let[T.handle("float32", "local")] = row.data
+        again = T.decl_buffer((64,), "float32", data=pointer, scope="local")
+        for k in range(64):
+            row[k] = x[i, k]
+        again[0] = again[0] * 1.0
+        y[i] = 0.0
+        for j, k in T.grid(8, 8):
+            y[i] += square[j, k]
+
+
+def _local_block():
+    n = te.var("n")
+    x = te.placeholder((n, 64), "float32", name="x")
+    schedule = s_tir.Schedule(te.create_prim_func([x, _sum_rows(x)]))
+    (block,) = schedule.get_child_blocks(schedule.get_sblock("root"))
+    write = schedule.cache_write(block, 0, "local")
+    row, k = schedule.get_loops(block)
+    schedule.reverse_compute_at(write, row)
+    schedule.parallel(row)
+    schedule.decompose_reduction(block, k)
+    return schedule
+
+
+def _allocates(function, path, target="host"):
+    tftvm.export_library(function, path, name="f", target=target)
+    return b"__TVMBackendAllocWorkspace" in path.read_bytes()
+
+
+@pytest.mark.parametrize("target", ["host", "llvm"])
+@pytest.mark.parametrize(
+    "function",
+    [_local_tensor, _local_number, _local_views, _local_block()],
+    ids=["tensor", "number", "views", "block"],
+)
+def test_small_temporary_tensors_of_a_schedule_are_not_allocated(tmp_path, function, target):
+    assert not _allocates(function, tmp_path / "f.so", target)
+    x = _input((5, 64))
+    sums = tftvm.Module(tmp_path / "f.so")["f"](x)
+    np.testing.assert_allclose(sums, x.sum(1), rtol=1e-5, atol=1e-5)
+
+
+def test_large_temporary_tensors_of_a_schedule_are_right():
+    schedule = s_tir.Schedule(_two_stages())
+    schedule.set_scope("t", 0, "local")
+    a, b = _input((144, 144), seed=1), _input((144, 144), seed=2)
+    function = tftvm.build(schedule)["main"]
+    np.testing.assert_allclose(function(a, b), (a + 1) @ b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("sizes", [(te.var("n"), te.var("m")), (1000, 64), (64, 10000)], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [_sum_rows, _sum_columns, _max_columns, lambda x: topi.argmax(x, 1)],
+    ids=["sum_rows", "sum_columns", "max_columns", "argmax"],
+)
+def test_accumulators_are_not_allocated(tmp_path, function, sizes):
+    assert not _allocates(_prim_func(function, sizes), tmp_path / "f.so")
+
+
+def test_shares_of_threads_are_computed_once():
+    """TVM puts what variables stand for into their place, in loops as well."""
+    target = tvm.target.Target(LLVM)
+    function = schedules.apply(_prim_func(_sum_rows, (te.var("n"), te.var("m"))), target)
+    pipeline, _, _ = tvm.tirx.get_tir_pipeline("s_tir")
+    function = function.with_attrs({"global_symbol": "f", "target": target.with_host(target)})
+    text = pipeline(tvm.IRModule({"f": function})).script()
+    assert text.count("32768") == 1  # the least that a thread is given, by which it is divided
+
+
 # What its author scheduled.
 
 
@@ -614,7 +718,9 @@ def test_schedule_of_the_author_is_kept(compiled, step):
     STEPS[step](schedule)
     tftvm.build(schedule)
     (module,) = compiled
-    assert structural_equal(module["main"].body, schedule.mod["main"].body)
+    assert structural_equal(module["main"], temporaries.rewrite(module["main"]))
+    expected = temporaries.rewrite(schedule.mod["main"])  # no other than it is, but for the scopes
+    assert structural_equal(module["main"].body, expected.body)
 
 
 @pytest.mark.parametrize("give", [lambda s: s.mod, lambda s: s.mod["main"], lambda s: {"main": s}])
