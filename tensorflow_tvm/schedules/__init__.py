@@ -150,8 +150,8 @@ def is_scheduled(function: tirx.PrimFunc) -> bool:
 
     def see_loop(loop: tirx.For, visitor: Any) -> None:
         is_plain = loop.kind == tirx.ForKind.SERIAL and not loop.annotations
-        # Parallel loops over no block's axes belong to a program, as those of topi's scatters.
-        in_program = loop.kind == tirx.ForKind.PARALLEL and not _has_axes(loop.body)
+        # In a block, and over no other's axes, it is part of a program, as in topi's scatters.
+        in_program = has_axes and loop.kind == tirx.ForKind.PARALLEL and not _has_axes(loop.body)
         found.append(not is_plain and not in_program)
         mixed.append(not isinstance(loop.body, (tirx.For, s_tir.SBlockRealize)))
         loops.append(loop.loop_var)

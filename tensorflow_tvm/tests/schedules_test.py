@@ -742,6 +742,32 @@ def test_scheduled_function_is_right(step):
         np.testing.assert_allclose(function(a, b), (a + 1) @ b, rtol=1e-3, atol=1e-3)
 
 
+def test_what_is_parallel_is_scheduled(compiled):
+    @T.prim_func(s_tir=True)
+    def copy(x: T.Buffer(("n", "m"), "float32"), y: T.Buffer(("n", "m"), "float32")):
+        n, m = T.int32(), T.int32()
+        for block in T.parallel((n + 31) // 32):
+            for i in range(T.min(32, n - block * 32)):
+                for j in range(m):
+                    y[block * 32 + i, j] = x[block * 32 + i, j]
+
+    function = tftvm.build(copy)["copy"]
+    (module,) = compiled
+    assert structural_equal(module["copy"].body, copy.body)
+    for shape in itertools.product((0, 1, 40), (0, 3)):
+        x = _input(shape)
+        np.testing.assert_array_equal(function(x), x)
+
+
+def test_parallel_loops_of_topi_are_no_schedule():
+    x, index = te.placeholder((7, 13), name="x"), te.placeholder((2, 13), "int64", name="index")
+    update = te.placeholder((2, 13), name="update")
+    result = topi.scatter_elements(x, index, update, axis=0)
+    function = te.create_prim_func([x, index, update, result])
+    assert "T.parallel" in function.script()
+    assert not schedules.is_scheduled(function)
+
+
 def test_function_without_schedule_gets_one(compiled):
     function = _two_stages()
     tftvm.build(function)
@@ -1050,6 +1076,51 @@ def test_loops_without_blocks_are_clamped():
     x = _input((8,))
     function = _build_8(["Y[i] = X[i]"])
     np.testing.assert_array_equal(function(x), x[[0, 1, 2, 3, 4, 5, 6, 7, 7, 7]])
+
+
+def test_loops_that_do_not_run_read_nothing():
+    @T.prim_func(s_tir=True)
+    def copy(x: T.Buffer(("n", "m"), "float32"), y: T.Buffer(("n", "m"), "float32")):
+        n, m = T.int32(), T.int32()
+        parts: T.let = (m + 31) // 32
+        for part in range(n * parts):
+            for j in range(T.min(32, m - part % parts * 32)):
+                y[part // parts, part % parts * 32 + j] = x[part // parts, part % parts * 32 + j]
+
+    function = tftvm.build(copy)["copy"]
+    for shape in itertools.product((0, 1, 3), (0, 1, 32, 40)):
+        x = _input(shape)
+        np.testing.assert_array_equal(function(x), x)
+
+
+def test_loops_that_run_read_something():
+    @T.prim_func(s_tir=True)
+    def pick(a: T.handle, index: T.Buffer(("m",), "int32"), y: T.Buffer(("m",), "float32")):
+        n, m = T.int32(), T.int32()
+        x = T.match_buffer(a, (n,), "float32")
+        for i in range(m):
+            y[i] = x[index[i]]
+
+    function = tftvm.build(pick)["pick"]
+    np.testing.assert_array_equal(function(np.float32([1, 2]), np.int32([-7, 1, 9])), [1, 2, 2])
+    assert function(_input((0,)), np.zeros(0, np.int32)).shape == (0,)
+    with pytest.raises(InvalidArgumentError, match="outside x.*unless 0 < n or m <= 0"):
+        function(_input((0,)), np.zeros(1, np.int32))
+
+
+def test_while_loops_read_nothing_where_their_condition_does_not_hold():
+    @T.prim_func(s_tir=True)
+    def total(x: T.Buffer(("n",), "float32"), y: T.Buffer((1,), "float32")):
+        n = T.int32()
+        i: T.int32 = 0
+        y[0] = 0.0
+        while i < n:
+            y[0] += x[i]
+            i += 1
+
+    function = tftvm.build(total)["total"]
+    for n in (0, 1, 7):
+        np.testing.assert_allclose(function(np.ones(n, np.float32)), [n])
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
