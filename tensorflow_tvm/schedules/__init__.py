@@ -19,8 +19,9 @@ no more elements than TVM's code can count. Then gpu.py leaves the choice to TVM
 cpu.py makes loops of its own: stages.py reads the function as a list of stages, fusion.py decides
 which are computed together, and one of the rules makes the loops of each: elementwise.py,
 reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes out functions
-such as exp, float8.py that type's arithmetic, and divisions.py what TVM does not divide rightly.
-What has been tuned gets the schedule that was found.
+such as exp, float8.py that type's arithmetic, and divisions.py what TVM does not divide rightly;
+temporaries.py has small temporary tensors on the stack. What has been tuned gets the schedule that
+was found.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ import tvm
 from tvm import s_tir, tirx
 from tvm_ffi.structural import structural_visit, structural_walk
 
-from tensorflow_tvm.schedules import cpu, divisions, float8, gpu, sizes, vector_math
+from tensorflow_tvm.schedules import (
+    cpu,
+    divisions,
+    float8,
+    gpu,
+    sizes,
+    temporaries,
+    vector_math,
+)
 from tensorflow_tvm.schedules.bounds import check_bounds, require
 from tensorflow_tvm.tuning import database
 
@@ -63,15 +72,17 @@ def apply(
     tirx.PrimFunc
     """
     notes = {} if notes is None else notes
+    is_gpu = "gpu" in target.keys
     if is_scheduled(function):
         notes[""] = ["as written: its author has scheduled it"]
-        return divisions.rewrite(function)
+        function = divisions.rewrite(function)
+        return function if is_gpu else temporaries.rewrite(function)
     checked = check_bounds(function)
     scheduled = _tuned(checked.function, target, libm, notes)
     if scheduled is None:
         scheduled = by_rules(checked.function, target, libm, notes)
-    if "gpu" not in target.keys:
-        scheduled = float8.rewrite(scheduled)
+    if not is_gpu:
+        scheduled = temporaries.rewrite(float8.rewrite(scheduled))
     scheduled = divisions.rewrite(scheduled)
     return checked.with_conditions(require(scheduled, sizes.of_allocations(scheduled)))
 
@@ -139,8 +150,8 @@ def is_scheduled(function: tirx.PrimFunc) -> bool:
 
     def see_loop(loop: tirx.For, visitor: Any) -> None:
         is_plain = loop.kind == tirx.ForKind.SERIAL and not loop.annotations
-        # Parallel loops over no block's axes belong to a program, as those of topi's scatters.
-        in_program = loop.kind == tirx.ForKind.PARALLEL and not _has_axes(loop.body)
+        # In a block, and over no other's axes, it is part of a program, as in topi's scatters.
+        in_program = has_axes and loop.kind == tirx.ForKind.PARALLEL and not _has_axes(loop.body)
         found.append(not is_plain and not in_program)
         mixed.append(not isinstance(loop.body, (tirx.For, s_tir.SBlockRealize)))
         loops.append(loop.loop_var)

@@ -80,13 +80,15 @@ def check_bounds(function: tirx.PrimFunc) -> CheckedFunction:
     -------
     CheckedFunction
     """
-    checker = _Checker()
+    checker = _Checker(sizes.symbols_of(function))
     body = structural_mutate(
         function.body,
         [
             (s_tir.SBlock, checker.block),
             (s_tir.SBlockRealize, checker.realize),
             (tirx.For, checker.loop),
+            (tirx.While, checker.while_loop),
+            (tirx.Bind, checker.bind),
             (tirx.IfThenElse, checker.branch),
             (ir.TensorLoad, checker.load),
             (tirx.BufferStore, checker.store),
@@ -98,11 +100,13 @@ def check_bounds(function: tirx.PrimFunc) -> CheckedFunction:
 
 
 class _Checker:
-    def __init__(self) -> None:
+    def __init__(self, symbols: list[tirx.Var]) -> None:
         self.conditions: list[tuple[Any, str]] = []
+        self._symbols = symbols
         self._analyzer = sym.Analyzer()
         self._axes: list[tirx.IterVar] = []
-        self._guarded = 0
+        self._loops: list[Any] = []  # how often those run that are around what is seen
+        self._conditional = 0
 
     def block(self, block: s_tir.SBlock, mutator: Any) -> Any:
         outer, self._axes = self._axes, list(block.iter_vars)
@@ -116,24 +120,39 @@ class _Checker:
 
     def loop(self, loop: tirx.For, mutator: Any) -> Any:
         self._analyzer.bind(loop.loop_var, ir.Range.from_min_extent(loop.min, loop.extent))
-        return mutator.default_mutate(loop)
+        self._loops.append(self._analyzer.simplify(loop.extent))
+        result = mutator.default_mutate(loop)
+        self._loops.pop()
+        return result
+
+    def while_loop(self, loop: tirx.While, mutator: Any) -> Any:
+        condition = mutator.mutate(loop.condition)
+        self._conditional += 1
+        body = mutator.mutate(loop.body)
+        self._conditional -= 1
+        return tirx.While(condition, body)
+
+    def bind(self, bind: tirx.Bind, mutator: Any) -> Any:
+        if "int" in str(bind.value.ty) and not _reads_data(bind.value):
+            self._analyzer.bind(bind.var, bind.value)
+        return mutator.default_mutate(bind)
 
     def realize(self, realize: s_tir.SBlockRealize, mutator: Any) -> Any:
         if isinstance(realize.predicate, tirx.IntImm):
             return mutator.default_mutate(realize)
         # It speaks of the loops, and the block of its own axes.
-        self._guarded += 1
+        self._conditional += 1
         with contextlib.ExitStack() as scopes:
             scopes.enter_context(self._analyzer.constraint_scope(realize.predicate))
             for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
                 scopes.enter_context(self._analyzer.constraint_scope(axis.var == value))
             result = mutator.default_mutate(realize)
-        self._guarded -= 1
+        self._conditional -= 1
         return result
 
     def branch(self, branch: tirx.IfThenElse, mutator: Any) -> Any:
         condition = mutator.mutate(branch.condition)
-        self._guarded += 1
+        self._conditional += 1
         with self._analyzer.constraint_scope(branch.condition):
             then = mutator.mutate(branch.then_case)
         otherwise = branch.else_case
@@ -141,7 +160,7 @@ class _Checker:
             negated = self._analyzer.simplify(tirx.Not(branch.condition))
             with self._analyzer.constraint_scope(negated):
                 otherwise = mutator.mutate(otherwise)
-        self._guarded -= 1
+        self._conditional -= 1
         return tirx.IfThenElse(condition, then, otherwise)
 
     def call(self, call: ir.Call, mutator: Any) -> Any:
@@ -157,12 +176,12 @@ class _Checker:
 
     def _branches(self, condition: Any, left: Any, right: Any, mutator: Any) -> Sequence[Any]:
         results = [mutator.mutate(condition)]
-        self._guarded += 1
+        self._conditional += 1
         otherwise = self._analyzer.simplify(tirx.Not(condition))
         for assumed, branch in ((condition, left), (otherwise, right)):
             with self._analyzer.constraint_scope(assumed):
                 results.append(mutator.mutate(branch))
-        self._guarded -= 1
+        self._conditional -= 1
         return results
 
     def load(self, load: ir.TensorLoad, mutator: Any) -> Any:
@@ -202,6 +221,13 @@ class _Checker:
             return safe
         return tirx.SeqStmt([*names, tirx.IfThenElse(tirx.all(*guards), safe, None)])
 
+    @property
+    def _guarded(self) -> bool:
+        """Whether what is seen may not be reached, and the tensors' sizes do not say so."""
+        if self._conditional or self._axes:
+            return self._conditional > 0
+        return not all(sizes.is_known(extent, self._symbols) for extent in self._loops)
+
     def _is_inside(self, index: Any, size: Any) -> bool:
         return self._proves(index >= 0) and self._proves(index < size)
 
@@ -230,9 +256,9 @@ class _Checker:
         """Add conditions, which need not hold if there is nothing to compute."""
         # In 64 bits: in fewer, sums and products of sizes would be others.
         exact = tirx.all(sizes.wide(condition), *others)
-        for axis in self._axes:
-            condition = tirx.any(condition, axis.dom.extent <= 0)
-            exact = tirx.any(exact, sizes.wide(axis.dom.extent) <= 0)
+        for extent in [axis.dom.extent for axis in self._axes] or self._loops:
+            condition = tirx.any(condition, extent <= 0)
+            exact = tirx.any(exact, sizes.wide(extent) <= 0)
         is_read = isinstance(access, ir.TensorLoad)
         buffer = access.source if is_read else access.buffer
         shape = ", ".join(map(str, buffer.shape))

@@ -361,9 +361,7 @@ class _Matrix:
         return loops.simplify(result)
 
     def _tile(self, left: tirx.Var, right: tirx.Var, down: Any, panel: Any) -> tirx.Stmt:
-        tile = tirx.decl_buffer(
-            [self.tile_rows, self.lanes], self.sum, f"{self.stage.name}_tile", scope="local"
-        )
+        tile = tirx.decl_buffer([self.tile_rows, self.lanes], self.sum, f"{self.stage.name}_tile")
 
         def each(body: Callable[[Any, Any], tirx.Stmt]) -> tirx.Stmt:
             return loops.loop(

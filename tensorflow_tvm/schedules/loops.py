@@ -84,6 +84,23 @@ def bind(name: str, value: Any, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
     return sequence(tirx.Bind(var, value), body(var))
 
 
+def keep(name: str, value: Any, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
+    """Return ``body(variable)`` like `bind`, for what is not to be computed again.
+
+    TVM puts the value of a variable in the place of it, divisions into loops too, unless that is
+    read from memory.
+    """
+    if value_of(value) is not None:
+        return body(value)
+    cell = tirx.decl_buffer((1,), _dtype(value), name)
+    zero = const(0, value)
+    return sequence(
+        tirx.AllocBuffer(cell),
+        tirx.BufferStore(cell, value, [zero]),
+        bind(name, tirx.BufferLoad(cell, [zero]), body),
+    )
+
+
 def sequence(*statements: tirx.Stmt | None) -> tirx.Stmt:
     """Return statements one after the other."""
     flat: list[tirx.Stmt] = []
@@ -137,7 +154,7 @@ def blocks(
 
     def share(grain: Any, least: Any) -> tirx.Stmt:
         size = simplify(ceil_div(tirx.max(grain, least), multiple) * multiple)
-        return bind("size", size, count)
+        return keep("size", size, count)
 
     def count(size: Any) -> tirx.Stmt:
         return bind("count", simplify(ceil_div(total, size)), all_of(size))

@@ -356,7 +356,7 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
 
 def _allocate(stage: Stage, width: int) -> list[tirx.Var]:
     return [
-        tirx.decl_buffer((width,), str(buffer.dtype), f"{buffer.name}_acc", scope="local")
+        tirx.decl_buffer((width,), str(buffer.dtype), f"{buffer.name}_acc")
         for buffer in stage.partial
     ]
 

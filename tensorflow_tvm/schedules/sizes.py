@@ -80,7 +80,7 @@ def of_allocations(function: tirx.PrimFunc) -> list[tuple[Any, str]]:
     ValueError
         If one is always too large.
     """
-    known = _symbols(function)
+    known = symbols_of(function)
     conditions: list[tuple[Any, str]] = []
 
     def see(buffer: tirx.Var) -> None:
@@ -98,9 +98,7 @@ def of_allocations(function: tirx.PrimFunc) -> list[tuple[Any, str]]:
             if count.value > _MOST:
                 raise ValueError(message)
             return
-        symbols: list[tirx.Var] = []
-        structural_walk(count, [(tirx.Var, symbols.append)])
-        if not all(any(symbol.same_as(other) for other in known) for symbol in symbols):
+        if not is_known(count, known):
             return  # a part of what something else has been allocated for
         if all(message != known for _, known in conditions):
             conditions.append((_fits(buffer), message))
@@ -131,7 +129,7 @@ def _fits(buffer: tirx.Var) -> Any:
     return tirx.all(*conditions)
 
 
-def _symbols(function: tirx.PrimFunc) -> list[tirx.Var]:
+def symbols_of(function: tirx.PrimFunc) -> list[tirx.Var]:
     """Return the variables that have a value when `function` is called."""
     found = list(function.params)
     for parameter in function.params:
@@ -139,3 +137,18 @@ def _symbols(function: tirx.PrimFunc) -> list[tirx.Var]:
             for size in parameter.shape:
                 structural_walk(size, [(tirx.Var, found.append)])
     return found
+
+
+def is_known(expression: Any, symbols: list[tirx.Var]) -> bool:
+    """Whether `expression` depends on `symbols` alone, and on no tensor's elements."""
+    found: list[bool] = []
+
+    def see(var: tirx.Var) -> None:
+        found.append(any(var.same_as(symbol) for symbol in symbols))
+
+    def see_other(_: ir.Expr) -> None:
+        found.append(False)
+
+    handlers = [(tirx.Var, see), (ir.TensorLoad, see_other), (ir.Call, see_other)]
+    structural_walk(expression, handlers)
+    return all(found)

@@ -30,6 +30,7 @@ from tvm_ffi.structural import structural_equal
 
 import tensorflow_tvm as tftvm
 from tensorflow_tvm import schedules
+from tensorflow_tvm.schedules import temporaries
 
 LLVM = {"kind": "llvm", "num-cores": 2}
 InvalidArgumentError = tf.errors.InvalidArgumentError
@@ -565,6 +566,109 @@ def test_gpu_checks_bounds():
     assert "assert" in _text(function, {"kind": "cuda", "arch": "sm_80"})
 
 
+# Temporary tensors.
+
+
+@T.prim_func(s_tir=True)
+def _local_tensor(x: T.Buffer(("n", 64), "float32"), y: T.Buffer(("n",), "float32")):
+    n = T.int32()
+    for i in T.parallel(n):
+        sums = T.alloc_buffer((16,), "float32", scope="local")
+        for lane in T.vectorized(16):
+            sums[lane] = x[i, lane]
+        for k in range(1, 4):
+            for lane in T.vectorized(16):
+                sums[lane] += x[i, k * 16 + lane]
+        y[i] = 0.0
+        for lane in T.unroll(16):
+            y[i] += sums[lane]
+
+
+@T.prim_func(s_tir=True)
+def _local_number(x: T.Buffer(("n", 64), "float32"), y: T.Buffer(("n",), "float32")):
+    n = T.int32()
+    for i in T.parallel(n):
+        total: T.float32 = 0.0
+        for k in range(64):
+            total += x[i, k]
+        y[i] = total
+
+
+@T.prim_func(s_tir=True)
+def _local_views(x: T.Buffer(("n", 64), "float32"), y: T.Buffer(("n",), "float32")):
+    n = T.int32()
+    for i in T.parallel(n):
+        row = T.alloc_buffer((64,), "float32", scope="local")
+        square = T.decl_buffer((8, 8), "float32", data=row.data, scope="local")
+        pointer: T.let[T.handle("float32", "local")] = row.data
+        again = T.decl_buffer((64,), "float32", data=pointer, scope="local")
+        for k in range(64):
+            row[k] = x[i, k]
+        again[0] = again[0] * 1.0
+        y[i] = 0.0
+        for j, k in T.grid(8, 8):
+            y[i] += square[j, k]
+
+
+def _local_block():
+    n = te.var("n")
+    x = te.placeholder((n, 64), "float32", name="x")
+    schedule = s_tir.Schedule(te.create_prim_func([x, _sum_rows(x)]))
+    (block,) = schedule.get_child_blocks(schedule.get_sblock("root"))
+    write = schedule.cache_write(block, 0, "local")
+    row, k = schedule.get_loops(block)
+    schedule.reverse_compute_at(write, row)
+    schedule.parallel(row)
+    schedule.decompose_reduction(block, k)
+    return schedule
+
+
+def _allocates(function, path, target="host"):
+    tftvm.export_library(function, path, name="f", target=target)
+    return b"__TVMBackendAllocWorkspace" in path.read_bytes()
+
+
+@pytest.mark.parametrize("target", ["host", "llvm"])
+@pytest.mark.parametrize(
+    "function",
+    [_local_tensor, _local_number, _local_views, _local_block()],
+    ids=["tensor", "number", "views", "block"],
+)
+def test_small_temporary_tensors_of_a_schedule_are_not_allocated(tmp_path, function, target):
+    assert not _allocates(function, tmp_path / "f.so", target)
+    x = _input((5, 64))
+    sums = tftvm.Module(tmp_path / "f.so")["f"](x)
+    np.testing.assert_allclose(sums, x.sum(1), rtol=1e-5, atol=1e-5)
+
+
+def test_large_temporary_tensors_of_a_schedule_are_right():
+    schedule = s_tir.Schedule(_two_stages())
+    schedule.set_scope("t", 0, "local")
+    a, b = _input((144, 144), seed=1), _input((144, 144), seed=2)
+    function = tftvm.build(schedule)["main"]
+    np.testing.assert_allclose(function(a, b), (a + 1) @ b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("sizes", [(te.var("n"), te.var("m")), (1000, 64), (64, 10000)], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [_sum_rows, _sum_columns, _max_columns, lambda x: topi.argmax(x, 1)],
+    ids=["sum_rows", "sum_columns", "max_columns", "argmax"],
+)
+def test_accumulators_are_not_allocated(tmp_path, function, sizes):
+    assert not _allocates(_prim_func(function, sizes), tmp_path / "f.so")
+
+
+def test_shares_of_threads_are_computed_once():
+    """TVM puts what variables stand for into their place, in loops as well."""
+    target = tvm.target.Target(LLVM)
+    function = schedules.apply(_prim_func(_sum_rows, (te.var("n"), te.var("m"))), target)
+    pipeline, _, _ = tvm.tirx.get_tir_pipeline("s_tir")
+    function = function.with_attrs({"global_symbol": "f", "target": target.with_host(target)})
+    text = pipeline(tvm.IRModule({"f": function})).script()
+    assert text.count("32768") == 1  # the least that a thread is given, by which it is divided
+
+
 # What its author scheduled.
 
 
@@ -614,7 +718,9 @@ def test_schedule_of_the_author_is_kept(compiled, step):
     STEPS[step](schedule)
     tftvm.build(schedule)
     (module,) = compiled
-    assert structural_equal(module["main"].body, schedule.mod["main"].body)
+    assert structural_equal(module["main"], temporaries.rewrite(module["main"]))
+    expected = temporaries.rewrite(schedule.mod["main"])  # no other than it is, but for the scopes
+    assert structural_equal(module["main"].body, expected.body)
 
 
 @pytest.mark.parametrize("give", [lambda s: s.mod, lambda s: s.mod["main"], lambda s: {"main": s}])
@@ -634,6 +740,32 @@ def test_scheduled_function_is_right(step):
     function = tftvm.build(schedule)["main"]
     for _ in range(3):
         np.testing.assert_allclose(function(a, b), (a + 1) @ b, rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_parallel_is_scheduled(compiled):
+    @T.prim_func(s_tir=True)
+    def copy(x: T.Buffer(("n", "m"), "float32"), y: T.Buffer(("n", "m"), "float32")):
+        n, m = T.int32(), T.int32()
+        for block in T.parallel((n + 31) // 32):
+            for i in range(T.min(32, n - block * 32)):
+                for j in range(m):
+                    y[block * 32 + i, j] = x[block * 32 + i, j]
+
+    function = tftvm.build(copy)["copy"]
+    (module,) = compiled
+    assert structural_equal(module["copy"].body, copy.body)
+    for shape in itertools.product((0, 1, 40), (0, 3)):
+        x = _input(shape)
+        np.testing.assert_array_equal(function(x), x)
+
+
+def test_parallel_loops_of_topi_are_no_schedule():
+    x, index = te.placeholder((7, 13), name="x"), te.placeholder((2, 13), "int64", name="index")
+    update = te.placeholder((2, 13), name="update")
+    result = topi.scatter_elements(x, index, update, axis=0)
+    function = te.create_prim_func([x, index, update, result])
+    assert "T.parallel" in function.script()
+    assert not schedules.is_scheduled(function)
 
 
 def test_function_without_schedule_gets_one(compiled):
@@ -944,6 +1076,51 @@ def test_loops_without_blocks_are_clamped():
     x = _input((8,))
     function = _build_8(["Y[i] = X[i]"])
     np.testing.assert_array_equal(function(x), x[[0, 1, 2, 3, 4, 5, 6, 7, 7, 7]])
+
+
+def test_loops_that_do_not_run_read_nothing():
+    @T.prim_func(s_tir=True)
+    def copy(x: T.Buffer(("n", "m"), "float32"), y: T.Buffer(("n", "m"), "float32")):
+        n, m = T.int32(), T.int32()
+        parts: T.let = (m + 31) // 32
+        for part in range(n * parts):
+            for j in range(T.min(32, m - part % parts * 32)):
+                y[part // parts, part % parts * 32 + j] = x[part // parts, part % parts * 32 + j]
+
+    function = tftvm.build(copy)["copy"]
+    for shape in itertools.product((0, 1, 3), (0, 1, 32, 40)):
+        x = _input(shape)
+        np.testing.assert_array_equal(function(x), x)
+
+
+def test_loops_that_run_read_something():
+    @T.prim_func(s_tir=True)
+    def pick(a: T.handle, index: T.Buffer(("m",), "int32"), y: T.Buffer(("m",), "float32")):
+        n, m = T.int32(), T.int32()
+        x = T.match_buffer(a, (n,), "float32")
+        for i in range(m):
+            y[i] = x[index[i]]
+
+    function = tftvm.build(pick)["pick"]
+    np.testing.assert_array_equal(function(np.float32([1, 2]), np.int32([-7, 1, 9])), [1, 2, 2])
+    assert function(_input((0,)), np.zeros(0, np.int32)).shape == (0,)
+    with pytest.raises(InvalidArgumentError, match="outside x.*unless 0 < n or m <= 0"):
+        function(_input((0,)), np.zeros(1, np.int32))
+
+
+def test_while_loops_read_nothing_where_their_condition_does_not_hold():
+    @T.prim_func(s_tir=True)
+    def total(x: T.Buffer(("n",), "float32"), y: T.Buffer((1,), "float32")):
+        n = T.int32()
+        i: T.int32 = 0
+        y[0] = 0.0
+        while i < n:
+            y[0] += x[i]
+            i += 1
+
+    function = tftvm.build(total)["total"]
+    for n in (0, 1, 7):
+        np.testing.assert_allclose(function(np.ones(n, np.float32)), [n])
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
