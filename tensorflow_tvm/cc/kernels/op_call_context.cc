@@ -46,8 +46,6 @@ int OpCallContext::MaxParallelism() {
   if (ctx_->op_device_context() != nullptr) return 1;
   const auto* workers = ctx_->device()->tensorflow_cpu_worker_threads();
   if (workers == nullptr) return 1;
-  // Helpers in the queue of the pool whose thread this is might wait for it to wait for them.
-  if (workers->workers->CurrentThreadId() >= 0 && IsForeign(*workers->workers)) return 1;
   return std::min(workers->num_threads, tensorflow::GetPerThreadMaxParallelism());
 }
 
