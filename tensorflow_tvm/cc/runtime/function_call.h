@@ -98,8 +98,7 @@ class FunctionCall {
   /// The sizes of output `i` by the signature, which must say them.
   absl::Status OutputDims(int i, const SymbolValues& symbols, Dims* dims) const;
 
-  /// Generated code counts elements in 32 bits: beyond that it reads and writes other memory. The
-  /// error says so of a tensor of `elements` elements.
+  /// Generated code counts elements in 32 bits: beyond that it reads and writes other memory.
   absl::Status CheckSize(absl::Span<const int64_t> dims, absl::string_view role, int index) const;
 
   /// Calls the function. Where it returns its outputs, none are passed, and `result` is for
