@@ -6,6 +6,12 @@ load("@rules_python//python:defs.bzl", "py_test")
 
 _COPTS = TF_COPTS + ["-fvisibility=hidden", "-Wall"]
 
+# Where programs and libraries that run on this machine find TensorFlow and tvm-ffi.
+_INSTALLED = [
+    "@local_config_tensorflow//:rpath",
+    "@local_config_tvm_ffi//:rpath",
+]
+
 def tftvm_cc_library(name, copts = [], deps = [], **kwargs):
     """A cc_library of this project.
 
@@ -33,6 +39,10 @@ def tftvm_cc_library(name, copts = [], deps = [], **kwargs):
 def tftvm_op_library(name, deps, linkopts = [], **kwargs):
     """A shared library of ops, for tf.load_op_library.
 
+    There are two of it: the one called `name` finds TensorFlow and tvm-ffi where they are installed
+    on this machine, and relocatable/`name` beside itself: in its own folder, or as packages in the
+    folder that its own is in.
+
     Args:
       name: the file name, such as _my_ops.so.
       deps: what it is made of; ops and kernels with alwayslink.
@@ -40,13 +50,18 @@ def tftvm_op_library(name, deps, linkopts = [], **kwargs):
       **kwargs: for cc_binary.
     """
     script = "//tools:ops.lds"
-    cc_binary(
-        name = name,
-        linkopts = ["-Wl,--version-script=$(location %s)" % script] + linkopts,
-        linkshared = True,
-        deps = deps + [script],
-        **kwargs
-    )
+    relative = ["$$ORIGIN", "$$ORIGIN/../tensorflow", "$$ORIGIN/../tvm_ffi/lib"]
+    for path, where, options in [
+        (name, _INSTALLED, []),
+        ("relocatable/" + name, [], ["-Wl,-rpath,'%s'" % folder for folder in relative]),
+    ]:
+        cc_binary(
+            name = path,
+            linkopts = ["-Wl,--version-script=$(location %s)" % script] + options + linkopts,
+            linkshared = True,
+            deps = deps + where + [script],
+            **kwargs
+        )
 
 def tftvm_test_library(name, srcs, deps = ["@local_config_tvm_ffi//:tvm_ffi"], **kwargs):
     """A shared library for tests to load, such as one that tvm-ffi's users write.
@@ -63,7 +78,7 @@ def tftvm_test_library(name, srcs, deps = ["@local_config_tvm_ffi//:tvm_ffi"], *
         srcs = srcs,
         copts = _COPTS,
         linkshared = True,
-        deps = deps,
+        deps = deps + _INSTALLED,
         **kwargs
     )
 
@@ -79,12 +94,13 @@ def tftvm_cc_tests(name, srcs, deps = [], overrides = {}, **kwargs):
     """
     _per_file(name, srcs, ".cc", _cc_test, dict(kwargs, deps = deps), overrides)
 
-def _cc_test(name, src, **kwargs):
+def _cc_test(name, src, deps, **kwargs):
     cc_test(
         name = name,
         srcs = [src],
         copts = _COPTS,
         linkstatic = True,
+        deps = deps + _INSTALLED,
         **kwargs
     )
 

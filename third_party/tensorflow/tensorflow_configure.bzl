@@ -22,9 +22,14 @@ cc_library(
     linkopts = [
         "-L{lib}",
         "-l:libtensorflow_framework.so.2",
-        "-Wl,-rpath,{lib}",
     ],
     deps = [":headers"],
+)
+
+# Where it is found when a program runs: on this machine.
+cc_library(
+    name = "rpath",
+    linkopts = ["-Wl,-rpath,{lib}"],
 )
 
 # What an XLA kernel, or a C++ program that runs graphs, needs on top.

@@ -14,8 +14,13 @@ cc_library(
     linkopts = [
         "-L{lib}",
         "-ltvm_ffi",
-        "-Wl,-rpath,{lib}",
     ],
+)
+
+# Where it is found when a program runs: on this machine.
+cc_library(
+    name = "rpath",
+    linkopts = ["-Wl,-rpath,{lib}"],
 )
 """
 
