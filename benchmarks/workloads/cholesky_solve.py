@@ -94,4 +94,6 @@ workload = Workload(
     # n³/3 to factor, 2·n² to substitute.
     flops=BATCH * (SIZE**3 // 3 + 2 * SIZE**2),
     bytes=BATCH * (SIZE**2 + 2 * SIZE) * 4,
+    note="on one core near what memory gives; the work is too short to gain by a second one, "
+    "which has to be woken",
 )
