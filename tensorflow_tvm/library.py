@@ -66,14 +66,20 @@ def _raise(code: int, message: str) -> NoReturn:
     raise error(None, None, message)
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> tuple[bytes, str]:
+    """Return a file's content and its path without links; "" if it is on no disk of this machine.
+
+    It is read by that path. Whoever can change a link cannot have another file read than the one
+    that is asked about later.
+    """
+    real_path = "" if "://" in path else os.path.realpath(path)
     try:
         if tf.io.gfile.isdir(path):
             raise tf.errors.InvalidArgumentError(
                 None, None, "it is a folder; expected a shared library"
             )
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
+        with tf.io.gfile.GFile(real_path or path, "rb") as file:
+            return file.read(), real_path
     except tf.errors.NotFoundError:
         where = "" if os.path.isabs(path) or "://" in path else f" (in folder {os.getcwd()})"
         raise tf.errors.NotFoundError(
@@ -92,6 +98,7 @@ class Library:
     def __init__(
         self, source: str | os.PathLike | bytes, digest: str | None, name: str | None = None
     ) -> None:
+        real_path = ""
         if isinstance(source, (bytes, bytearray, memoryview)):
             content = bytes(source)
             name = name or "<bytes>"
@@ -99,7 +106,7 @@ class Library:
             path = os.fspath(source)
             if not isinstance(path, str) or not path:
                 raise ValueError(f"Expected the path of a library, given {path!r}.")
-            content = _read(path)
+            content, real_path = _read(path)
             name = name or os.path.basename(path)
         else:
             raise TypeError(
@@ -111,7 +118,7 @@ class Library:
                 "Expected a digest of the form 'sha256:' and 64 hexadecimal digits, given "
                 f"{digest!r}."
             )
-        code, message, handle = _load_library(content, name, (digest or "").lower())
+        code, message, handle = _load_library(content, name, (digest or "").lower(), real_path)
         if code:
             _raise(code, message)
         self._handle = handle

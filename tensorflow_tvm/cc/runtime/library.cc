@@ -31,6 +31,7 @@ limitations under the License.
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
 #include "tensorflow_tvm/cc/runtime/elf_file.h"
 #include "tensorflow_tvm/cc/runtime/sha256.h"
+#include "tensorflow_tvm/cc/runtime/trust.h"
 #include "tvm/ffi/c_api.h"
 #include "tvm/ffi/error.h"
 
@@ -328,7 +329,8 @@ LibraryRegistry* LibraryRegistry::Global() {
 }
 
 absl::StatusOr<LibraryPtr> LibraryRegistry::Load(absl::string_view bytes, const std::string& name,
-                                                 absl::string_view expected_digest) {
+                                                 absl::string_view expected_digest,
+                                                 absl::string_view file) {
   std::string digest = Sha256Digest(bytes);
   if (!expected_digest.empty() && digest != expected_digest) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -337,6 +339,10 @@ absl::StatusOr<LibraryPtr> LibraryRegistry::Load(absl::string_view bytes, const 
   }
   std::lock_guard<std::mutex> lock(mutex_);
   if (LibraryPtr library = FindLocked(digest)) return library;
+  if (absl::Status s = CheckTrust(digest, file); !s.ok()) {
+    return absl::Status(s.code(),
+                        absl::StrCat("Cannot load library '", name, "': ", s.message(), "."));
+  }
   absl::erase_if(libraries_, [](const auto& entry) { return entry.second.expired(); });
   absl::StatusOr<LibraryPtr> library = LibraryObj::Load(bytes, digest, name);
   if (library.ok()) libraries_[digest] = WeakLibraryPtr(*library);

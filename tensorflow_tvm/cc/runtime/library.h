@@ -105,10 +105,12 @@ class LibraryRegistry {
  public:
   static LibraryRegistry* Global();
 
-  /// The library whose bytes these are, loaded if it is not yet. A failure is not remembered.
-  /// Bytes that have not the digest `expected_digest`, if that is not empty, are refused.
+  /// The library whose bytes these are, loaded if it is not yet and CheckTrust allows it. A failure
+  /// is not remembered. Bytes that have not the digest `expected_digest`, if that is not empty, are
+  /// refused. `file` is where they were read from, as CheckTrust takes it.
   absl::StatusOr<LibraryPtr> Load(absl::string_view bytes, const std::string& name,
-                                  absl::string_view expected_digest = "");
+                                  absl::string_view expected_digest = "",
+                                  absl::string_view file = "");
 
   /// The loaded library with that digest, or null.
   LibraryPtr Find(absl::string_view digest);

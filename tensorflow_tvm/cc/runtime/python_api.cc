@@ -47,10 +47,11 @@ ffi::Array<ffi::Any> Result(const absl::Status& status, ffi::Any value) {
 }
 
 ffi::Array<ffi::Any> LoadLibrary(const ffi::Bytes& bytes, const ffi::String& name,
-                                 const ffi::String& expected_digest) {
+                                 const ffi::String& expected_digest, const ffi::String& file) {
   absl::StatusOr<LibraryPtr> library = LibraryRegistry::Global()->Load(
       absl::string_view(bytes.data(), bytes.size()), name,
-      absl::string_view(expected_digest.data(), expected_digest.size()));
+      absl::string_view(expected_digest.data(), expected_digest.size()),
+      absl::string_view(file.data(), file.size()));
   if (!library.ok()) return Result(library.status(), nullptr);
   return Result(absl::OkStatus(), Library(*std::move(library)));
 }
