@@ -52,6 +52,7 @@ WORK = ["product, eager", "product, tf.function", "product, one session"]
 SMALL = ["small op, eager", "1,000 small ops, tf.function"]
 CALLERS = [1, 2, 4, 8, 16]
 SIZE, CHAIN = 384, 1000
+BUSY = 8  # callers whose throughput is set beside the best of fewer
 
 
 @dataclasses.dataclass
@@ -223,21 +224,30 @@ def results(cases: list[Case]) -> list[dict]:
     return rows
 
 
-def print_table(rows: list[dict]) -> None:
-    """Print the rows for people."""
-    previous = None
+def markdown(rows: list[dict]) -> str:
+    """Return a table: a line for each work and rival, a column for each number of callers."""
+    counts = sorted({row["callers"] for row in rows})
+    cells = [f"{count} caller{'s' * (count > 1)}" for count in counts]
+    cells = ["calls a second", *cells, f"{BUSY} / best of fewer", "CPU µs a call", "threads"]
+    lines = [f"| {' | '.join(cells)} |", "|---" + "|---:" * (len(cells) - 1) + "|"]
+    group = None
     for row in rows:
-        if (row["group"], row["case"]) != previous:
-            previous = row["group"], row["case"]
-            print(f"\n{row['group']}: {row['case']}")
-            print(f"{'callers':>8}{'calls/s':>11}{'p25':>11}{'p75':>11}{'of best':>9}", end="")
-            print(f"{'CPU us/call':>13}{'threads':>9}")
-        rate = row["calls_per_second"]
-        of_best = "" if row["of_best"] is None else f"{row['of_best']:.2f}"
-        line = f"{row['callers']:>8}{rate['median']:>11,.0f}{rate['p25']:>11,.0f}"
-        line += f"{rate['p75']:>11,.0f}{of_best:>9}"
-        line += f"{row['cpu_microseconds']['median']:>13,.0f}{row['threads']:>9}"
-        print(line + ("" if row["affinity_kept"] else "  changes the processor affinity"))
+        if row["callers"] != counts[0]:
+            continue
+        if row["group"] != group:
+            group = row["group"]
+            lines.append(f"| **{group}** {'| ' * (len(cells) - 1)}|")
+        same = [other for other in rows if (other["group"], other["case"]) == (group, row["case"])]
+        rates = [f"{other['calls_per_second']['median']:,.0f}" for other in same]
+        rates += [""] * (len(counts) - len(rates))
+        of_best = [f"{other['of_best']:.2f}" for other in same if other["callers"] == BUSY]
+        work = f"{same[-1]['cpu_microseconds']['median']:,.0f}"
+        threads = str(max(other["threads"] for other in same))
+        if not all(other["affinity_kept"] for other in same):
+            threads += ", changes its callers' affinity"
+        line = f"| {' | '.join([row['case'], *rates, *(of_best or ['']), work, threads])} |"
+        lines.append(line.replace("|  ", "| "))
+    return "\n".join([*lines, "", "Processor time is that with the most callers."]) + "\n"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -264,7 +274,7 @@ def main(argv: list[str] | None = None) -> int:
     load = os.getloadavg()
     run(cases, arguments.repetitions, arguments.seconds)
     rows = results(cases)
-    print_table(rows)
+    print(markdown(rows))
     if arguments.output:
         write(arguments.output, rows, arguments, load)
     return 0

@@ -94,6 +94,24 @@ def make_cases(sizes: list[str]) -> list[Case]:
     return cases
 
 
+def markdown(rows: list[dict]) -> str:
+    """Return a table with a line for each group."""
+    names = list(dict.fromkeys(row["case"] for row in rows))
+    cells = ["", *(f"{name}, µs" for name in names), "TVM under XLA / outside", "25 % to 75 %"]
+    lines = [f"| {' | '.join(cells)} |", "|---" + "|---:" * (len(cells) - 1) + "|"]
+    for group in dict.fromkeys(row["group"] for row in rows):
+        by_case = {row["case"]: row for row in rows if row["group"] == group}
+        ratio = by_case["TVM, XLA"]["ratio"]
+        cells = [
+            group,
+            *(f"{by_case[name]['microseconds']['median']:,.0f}" for name in names),
+            f"{ratio['median']:.2f}",
+            f"{ratio['p25']:.2f} to {ratio['p75']:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines).replace("|  |", "| |") + "\n"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
@@ -112,11 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     cases = make_cases(QUICK if arguments.quick else list(SIZES))
     run(cases, arguments.repetitions, arguments.seconds)
     rows = results(cases)
-    for row in rows:
-        line = f"{row['group']:<36}{row['case']:<18}{row['microseconds']['median']:>12.2f} us"
-        if "ratio" in row:
-            line += f"{row['ratio']['median']:>8.2f} of the same outside XLA"
-        print(line)
+    print(markdown(rows))
     if arguments.output:
         write(arguments.output, rows, arguments, load)
     return 0

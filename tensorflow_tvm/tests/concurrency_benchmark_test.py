@@ -45,8 +45,9 @@ def test_quick_run_writes_figures(concurrency, tmp_path, capsys):
     for row in rows:
         assert row["calls_per_second"]["median"] > 0 and row["threads"] > 0
         assert row["affinity_kept"] or row["case"] == concurrency.TVM_POOL
-    printed = capsys.readouterr().out
-    assert all(f"{row['group']}: {row['case']}" in printed for row in rows)
+    table = concurrency.markdown(rows)
+    assert table in capsys.readouterr().out
+    assert all(f"**{row['group']}**" in table and f"| {row['case']} |" in table for row in rows)
 
 
 def test_throughput_is_compared_with_fewer_callers(concurrency):
