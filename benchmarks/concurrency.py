@@ -44,7 +44,7 @@ import tensorflow as tf
 from tvm import te
 
 import tensorflow_tvm as tftvm
-from benchmarks.measure import summary, write
+from benchmarks.measure import option_parser, summary, write
 
 TENSORFLOW, TVM, TVM_POOL = "TensorFlow", "TVM, TensorFlow's pool", "TVM, TVM's pool"
 RIVALS = [TENSORFLOW, TVM, TVM_POOL]
@@ -252,15 +252,7 @@ def markdown(rows: list[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", help="where to write the figures, as JSON")
-    parser.add_argument("--repetitions", type=int, default=15, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.25, help="for one case, once (default: %(default)s)"
-    )
-    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
+    parser = option_parser(__doc__, repetitions=15, seconds=0.25)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.serve:

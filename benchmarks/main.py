@@ -131,25 +131,10 @@ def where(document: dict) -> str:
     )
 
 
-def plain_table(rows: list[dict]) -> str:
-    """Return a table of all that rows have, for benchmarks that make none themselves."""
-
-    def cell(value: object) -> str:
-        if isinstance(value, dict) and "median" in value:
-            return f"{value['median']:,g} ({value['p25']:,g} to {value['p75']:,g})"
-        return "" if value is None else str(value)
-
-    titles = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [titles, ["---"] * len(titles)]
-    lines += [[cell(row.get(title)) for title in titles] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def section(name: str, document: dict, picture: str) -> str:
     """Return the tables of a benchmark, and its picture if it has one."""
     path = ".".join(("benchmarks", *Path(BENCHMARKS[name]).with_suffix("").parts))
-    module = importlib.import_module(path) if name in available() else None
-    table = getattr(module, "markdown", plain_table)(document["results"])
+    table = importlib.import_module(path).markdown(document["results"])
     parts = [table.strip(), where(document)]
     if name in plots.DRAWN:
         parts.insert(0, f"![{name}]({picture})")

@@ -44,6 +44,23 @@ SETTINGS = [  # of the environment, that change how fast things are
 ]
 
 
+def option_parser(
+    description: str | None, repetitions: int, seconds: float
+) -> argparse.ArgumentParser:
+    """Return a parser of the options that all benchmarks have, with their defaults."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    default = "(default: %(default)s)"
+    parser.add_argument("--output", help="where to write the figures, as JSON")
+    parser.add_argument("--repetitions", type=int, default=repetitions, help=default)
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help=f"for one case, once {default}"
+    )
+    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
+    return parser
+
+
 @dataclasses.dataclass
 class Case:
     """Something to time."""

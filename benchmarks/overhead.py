@@ -28,7 +28,6 @@ time. So there are longer chains too, in which the ops themselves show.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import os
 import sys
@@ -42,7 +41,7 @@ import tvm_ffi
 from tvm import te
 
 import tensorflow_tvm as tftvm
-from benchmarks.measure import Case, results, run, write
+from benchmarks.measure import Case, option_parser, results, run, write
 
 SIZE = 3
 OPS, MANY_OPS = 200, 4000
@@ -202,15 +201,7 @@ def markdown(rows: list[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; with --check the exit status is 1 if a ratio exceeds its bar."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", help="where to write the figures, as JSON")
-    parser.add_argument("--repetitions", type=int, default=101, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.01, help="for one case, once (default: %(default)s)"
-    )
-    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
+    parser = option_parser(__doc__, repetitions=101, seconds=0.01)
     parser.add_argument("--markdown", action="store_true", help="also print the README's table")
     parser.add_argument("--check", action="store_true", help="fail if a ratio exceeds its bar")
     arguments = parser.parse_args(argv)

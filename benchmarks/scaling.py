@@ -298,16 +298,8 @@ def markdown(rows: list[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; with --check the exit status is 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", help="where to write the figures, as JSON")
-    parser.add_argument("--repetitions", type=int, default=15, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.02, help="for one case, once (default: %(default)s)"
-    )
+    parser = measure.option_parser(__doc__, repetitions=15, seconds=0.02)
     parser.add_argument("--huge", action="store_true", help="also 2^31-1 elements: takes 8 GiB")
-    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
     parser.add_argument("--check", action="store_true", help="fail if a bar is missed")
     arguments = parser.parse_args(argv)
     if arguments.quick:

@@ -426,20 +426,12 @@ def plot(rows: list[dict], path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; with --check the exit status is 1 if a ratio is under its bar."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", help="where to write the figures, as JSON")
+    parser = measure.option_parser(__doc__, repetitions=15, seconds=0.02)
     parser.add_argument("--plot", help="where to draw them, as SVG")
-    parser.add_argument("--repetitions", type=int, default=15, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.02, help="for one case, once (default: %(default)s)"
-    )
     parser.add_argument(
         "--trials", type=int, default=16, help="of tuning, for each kernel (default: %(default)s)"
     )
     parser.add_argument("--only", default="", help="kernels whose names have this")
-    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
     parser.add_argument("--check", action="store_true", help="fail if a ratio is under its bar")
     # Of the inner process.
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)

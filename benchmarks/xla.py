@@ -21,7 +21,6 @@ ways too, says what the calls of `tf.function` themselves cost in each.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -31,7 +30,7 @@ import tensorflow as tf
 from tvm import te
 
 import tensorflow_tvm as tftvm
-from benchmarks.measure import Case, results, run, write
+from benchmarks.measure import Case, option_parser, results, run, write
 
 SIZES = {"3": 3, "64 Ki": 1 << 16, "4 Mi": 1 << 22}
 QUICK = ["3"]
@@ -114,15 +113,7 @@ def markdown(rows: list[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", help="where to write the figures, as JSON")
-    parser.add_argument("--repetitions", type=int, default=31, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.02, help="for one case, once (default: %(default)s)"
-    )
-    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
+    parser = option_parser(__doc__, repetitions=31, seconds=0.02)
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.repetitions, arguments.seconds = 3, 0.002

@@ -333,22 +333,14 @@ def markdown(rows: Sequence[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; the exit status is 1 if a workload fails, with --check if a target is."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measure.option_parser(__doc__, repetitions=15, seconds=0.1)
     parser.add_argument("names", nargs="*", help="of workloads (default: all)")
-    parser.add_argument("--output", help="where to write the figures, as JSON")
-    parser.add_argument("--repetitions", type=int, default=15, help="(default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=0.1, help="for one case, once (default: %(default)s)"
-    )
     parser.add_argument(
         "--cap", type=float, default=120.0, help="seconds for one case (default: %(default)s)"
     )
     parser.add_argument(
         "--compile-cap", type=int, default=180, help="seconds for XLA (default: %(default)s)"
     )
-    parser.add_argument("--quick", action="store_true", help="only see whether it runs")
     parser.add_argument("--check", action="store_true", help="fail if a target is missed")
     parser.add_argument(
         "--package", default="benchmarks.workloads", help="that has them (default: %(default)s)"

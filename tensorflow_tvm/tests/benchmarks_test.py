@@ -75,6 +75,10 @@ def results(tmp_path):
             "case": case,
             "callers": callers,
             "calls_per_second": {"p25": rate - 1.0, "median": rate, "p75": rate + 1.0},
+            "cpu_microseconds": {"median": 10.0},
+            "of_best": None,
+            "threads": 10,
+            "affinity_kept": True,
         }
         for case, rate in (("TensorFlow", 100.0), ("TVM", 50.0))
         for callers in (1, 2)
