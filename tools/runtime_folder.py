@@ -134,15 +134,15 @@ def manifest(files: Sequence[Path], with_tvm: bool) -> dict:
 
 def make(output: Path, models: Sequence[Path], tvm_runtime: bool) -> list[Path]:
     """Writes the folder, and returns its libraries."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise RuntimeFolderError(f"{output} is there and not empty: give a new folder")
+    sources = find_ops()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
     import tvm_ffi
 
     from tensorflow_tvm import op_library
 
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise RuntimeFolderError(f"{output} is there and not empty: give a new folder")
-    sources = find_ops()
     op_library.check(sources[0], tf.__version__)
     sources.append(Path(tvm_ffi.libinfo.find_libtvm_ffi()))
     runtime = find_tvm_runtime() if tvm_runtime or models else []

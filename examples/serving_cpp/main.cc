@@ -13,8 +13,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 ==============================================================================*/
 
-/* Serves a SavedModel from C++, without Python: loads the op library and the model, runs batches from
-   several threads, and prints how long they took. The model carries its TVM libraries with it.
+/* Serves a SavedModel from C++, without Python: loads the op library and the model, runs batches
+   from several threads, and prints how long they took. The model carries its TVM libraries with it.
 
      ./bazelw run //examples/serving_cpp:make_model -- /tmp/model
      ./bazelw run //tools:runtime_folder -- /tmp/runtime --model /tmp/model
@@ -78,8 +78,9 @@ absl::StatusOr<std::function<float()>> Numbers(const std::string& list) {
     }
   }
   if (numbers.empty()) {
-    return [random = std::minstd_rand(), uniform = std::uniform_real_distribution<float>(-1, 1)]()
-               mutable { return uniform(random); };
+    std::minstd_rand random;
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    return [random, uniform]() mutable { return uniform(random); };
   }
   return [numbers, next = size_t{0}]() mutable { return numbers[next++ % numbers.size()]; };
 }
@@ -104,8 +105,9 @@ absl::StatusOr<Request> MakeRequest(const tensorflow::SavedModelBundleLite& mode
     for (int i = 0; i < info.tensor_shape().dim_size(); ++i) {
       int64_t size = info.tensor_shape().dim(i).size();
       if (size < 0 && i > 0) {
-        return absl::UnimplementedError(absl::StrCat(
-            "input '", name, "' has an unknown size other than its first; this program feeds none"));
+        return absl::UnimplementedError(
+            absl::StrCat("input '", name,
+                         "' has an unknown size other than its first; this program feeds none"));
       }
       if (size < 0) size = options.batch_size;
       if (absl::Status s = shape.AddDimWithStatus(size); !s.ok()) return s;
@@ -144,20 +146,19 @@ void PrintLatencies(std::vector<double> milliseconds, double seconds, const Opti
               count * options.batch_size / seconds);
 }
 
-/// Loads the op library and then the model, whose graph names the op.
+/// Loads the op libraries and then the model, whose graph names their ops.
 absl::Status Load(const Options& options, tensorflow::SavedModelBundleLite* model) {
   if (options.model.empty()) return absl::InvalidArgumentError("--model=FOLDER is missing");
-  void* handle = nullptr;  // of no use: what the library registers stays
-  if (!options.op_library.empty()) {
-    absl::Status s =
-        tensorflow::Env::Default()->LoadDynamicLibrary(options.op_library.c_str(), &handle);
+  const std::vector<std::string> paths = absl::StrSplit(options.op_library, ',', absl::SkipEmpty());
+  for (const std::string& path : paths) {
+    void* handle = nullptr;  // of no use: what the library registers stays
+    absl::Status s = tensorflow::Env::Default()->LoadDynamicLibrary(path.c_str(), &handle);
     if (!s.ok()) {
       return absl::Status(s.code(), absl::StrCat("cannot load the op library: ", s.message()));
     }
   }
-  absl::Status s = tensorflow::LoadSavedModel(tensorflow::SessionOptions(),
-                                              tensorflow::RunOptions(), options.model,
-                                              {"serve"}, model);
+  absl::Status s = tensorflow::LoadSavedModel(
+      tensorflow::SessionOptions(), tensorflow::RunOptions(), options.model, {"serve"}, model);
   if (s.ok()) return s;
   return absl::Status(s.code(),
                       absl::StrCat("cannot load the model ", options.model, ": ", s.message()));
@@ -219,7 +220,9 @@ int main(int argc, char** argv) {
   Options options;
   const std::vector<tensorflow::Flag> flags = {
       {"model", &options.model, "the folder of the SavedModel"},
-      {"op_library", &options.op_library, "the path of _tvm_dso_ops.so, if it is not linked in"},
+      {"op_library", &options.op_library,
+       "the path of _tvm_dso_ops.so, if it is not linked in; for models "
+       "that XLA compiles, then a comma and that of _tvm_dso_xla.so"},
       {"numbers", &options.numbers, "what to feed, over and over, as in 1,2.5; random if empty"},
       {"threads", &options.threads, "how many threads call at once"},
       {"batches", &options.batches, "how many batches in all"},

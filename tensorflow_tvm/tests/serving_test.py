@@ -203,6 +203,36 @@ def test_relative_path_of_the_op_library(program, models, runtime):
     assert process.returncode == 0, process.stderr[-4000:]
 
 
+def test_op_library_in_site_packages(program, models, runtime, tmp_path):
+    """It finds tvm-ffi and the TVM runtime as packages beside its own."""
+    for package, names in {
+        "tensorflow_tvm": ["_tvm_dso_ops.so"],
+        "tvm_ffi/lib": ["libtvm_ffi.so"],
+        "tvm/lib": ["libtvm_runtime.so", "libtvm_runtime_extra.so"],
+    }.items():
+        (tmp_path / package).mkdir(parents=True)
+        for name in names:
+            shutil.copy(runtime["ranked"] / name, tmp_path / package)
+    library = f"--op_library={tmp_path / 'tensorflow_tvm' / '_tvm_dso_ops.so'}"
+    assert "ranking" in _outputs(_run(program, f"--model={models['ranked'][0]}", library, *FEED))
+
+
+def test_model_that_xla_compiles(program, models, runtime, tmp_path):
+    inner = tf.saved_model.load(str(models["plain"][0]))
+    compiled = tf.function(inner.signatures["serving_default"], jit_compile=True)
+    model = tf.Module()
+    model.inner = inner
+    model.call = tf.function(
+        lambda x: compiled(x=x), input_signature=[tf.TensorSpec([4, 64], name="x")]
+    )
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.call)
+    args = [f"--model={tmp_path / 'model'}", *FEED]
+    ops, xla = (runtime["plain"] / name for name in ["_tvm_dso_ops.so", "_tvm_dso_xla.so"])
+    outputs = _outputs(_run(program, *args, f"--op_library={ops},{xla}"))
+    np.testing.assert_allclose(outputs["scores"], _expected(models["plain"]), rtol=1e-4, atol=1e-5)
+    assert "No registered 'TVM>DSOOp'" in _failure(_run(program, *args, f"--op_library={ops}"))
+
+
 def test_op_library_that_is_preloaded(program, models, runtime):
     """As servers do that have no option for it."""
     env = {"LD_PRELOAD": str(runtime["ranked"] / "_tvm_dso_ops.so"), "LD_LIBRARY_PATH": TENSORFLOW}
@@ -217,7 +247,7 @@ def test_op_that_is_linked_in(static_program, models):
 
 
 def test_op_that_is_linked_in_and_a_library_that_sorts(static_program, models, runtime):
-    # libtvm_ffi is where the program was linked; the runtime comes from the loader's path.
+    # By the loader's path libtvm_ffi is found, and beside it the TVM runtime.
     env = {"LD_LIBRARY_PATH": str(runtime["ranked"])}
     outputs = _outputs(_run(static_program, f"--model={models['ranked'][0]}", *FEED, env=env))
     scores = _expected(models["ranked"])
