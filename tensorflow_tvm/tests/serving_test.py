@@ -183,8 +183,10 @@ def test_threads_that_disagree_are_noticed(program, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["plain", "ranked"])
-def test_nothing_of_tvm_comes_from_elsewhere(serve, runtime, model):
-    process = serve(*FEED, model=model, env={"LD_DEBUG": "files"})
+def test_nothing_of_tvm_comes_from_elsewhere(serve, runtime, model, tmp_path):
+    for name in ["libtvm_runtime.so", "libtvm_runtime_extra.so"]:  # of another version, say
+        shutil.copy(runtime["ranked"] / name, tmp_path)
+    process = serve(*FEED, model=model, env={"LD_DEBUG": "files", "LD_LIBRARY_PATH": str(tmp_path)})
     assert process.returncode == 0, process.stderr[-4000:]
     loaded = {Path(path) for path in re.findall(r"calling init: (\S+)", process.stderr)}
     ours = {path for path in loaded if path.name.startswith(("libtvm", "_tvm"))}
@@ -246,10 +248,13 @@ def test_op_that_is_linked_in(static_program, models):
     np.testing.assert_allclose(outputs["scores"], _expected(models["plain"]), rtol=1e-4, atol=1e-5)
 
 
-def test_op_that_is_linked_in_and_a_library_that_sorts(static_program, models, runtime):
-    # By the loader's path libtvm_ffi is found, and beside it the TVM runtime.
-    env = {"LD_LIBRARY_PATH": str(runtime["ranked"])}
-    outputs = _outputs(_run(static_program, f"--model={models['ranked'][0]}", *FEED, env=env))
+@pytest.mark.parametrize("variable", ["LD_LIBRARY_PATH", "LD_PRELOAD"])
+def test_op_that_is_linked_in_and_a_library_that_sorts(static_program, models, runtime, variable):
+    """The TVM runtime is found beside libtvm_ffi, wherever that comes from."""
+    folder = runtime["ranked"]
+    value = folder if variable == "LD_LIBRARY_PATH" else folder / "libtvm_ffi.so"
+    model = f"--model={models['ranked'][0]}"
+    outputs = _outputs(_run(static_program, model, *FEED, env={variable: str(value)}))
     scores = _expected(models["ranked"])
     np.testing.assert_array_equal(outputs["ranking"], np.argsort(-scores, axis=1))
 
@@ -337,6 +342,12 @@ def test_commands_of_the_page(models, runtime, tmp_path):
     library = f"--op_library={runtime['plain'] / '_tvm_dso_ops.so'}"
     outputs = _outputs(_run(binary, f"--model={models['plain'][0]}", library, *FEED))
     np.testing.assert_allclose(outputs["scores"], _expected(models["plain"]), rtol=1e-4, atol=1e-5)
+
+
+def test_op_library_alone(program, models, runtime, tmp_path):
+    library = shutil.copy(runtime["plain"] / "_tvm_dso_ops.so", tmp_path)
+    failure = _failure(_run(program, f"--model={models['plain'][0]}", f"--op_library={library}"))
+    assert "cannot load the op library: libtvm_ffi.so: cannot open shared object file" in failure
 
 
 def test_wrong_arguments(program, models, serve, tmp_path):
