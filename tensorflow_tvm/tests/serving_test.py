@@ -219,7 +219,7 @@ def test_op_library_in_site_packages(program, models, runtime, tmp_path):
     assert "ranking" in _outputs(_run(program, f"--model={models['ranked'][0]}", library, *FEED))
 
 
-def test_model_that_xla_compiles(program, models, runtime, tmp_path):
+def test_model_that_xla_compiles(program, static_program, models, runtime, tmp_path):
     inner = tf.saved_model.load(str(models["plain"][0]))
     compiled = tf.function(inner.signatures["serving_default"], jit_compile=True)
     model = tf.Module()
@@ -230,8 +230,11 @@ def test_model_that_xla_compiles(program, models, runtime, tmp_path):
     tf.saved_model.save(model, str(tmp_path / "model"), signatures=model.call)
     args = [f"--model={tmp_path / 'model'}", *FEED]
     ops, xla = (runtime["plain"] / name for name in ["_tvm_dso_ops.so", "_tvm_dso_xla.so"])
+    expected = _expected(models["plain"])
     outputs = _outputs(_run(program, *args, f"--op_library={ops},{xla}"))
-    np.testing.assert_allclose(outputs["scores"], _expected(models["plain"]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs["scores"], expected, rtol=1e-4, atol=1e-5)
+    outputs = _outputs(_run(static_program, *args, f"--op_library={xla}"))
+    np.testing.assert_allclose(outputs["scores"], expected, rtol=1e-4, atol=1e-5)
     assert "No registered 'TVM>DSOOp'" in _failure(_run(program, *args, f"--op_library={ops}"))
 
 
@@ -342,6 +345,20 @@ def test_commands_of_the_page(models, runtime, tmp_path):
     library = f"--op_library={runtime['plain'] / '_tvm_dso_ops.so'}"
     outputs = _outputs(_run(binary, f"--model={models['plain'][0]}", library, *FEED))
     np.testing.assert_allclose(outputs["scores"], _expected(models["plain"]), rtol=1e-4, atol=1e-5)
+
+
+def test_cpp_of_the_page_compiles():
+    page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```cpp\n(.*?)```", page, re.DOTALL)
+    includes, _, statements = code.partition("\n\n")
+    compiled = subprocess.run(
+        ["g++", "-fsyntax-only", "-w", *tf.sysconfig.get_compile_flags(), "-x", "c++", "-"],
+        input=f"{includes}\nint main() {{ {statements} }}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert compiled.returncode == 0, compiled.stderr[-4000:]
 
 
 def test_op_library_alone(program, models, runtime, tmp_path):
