@@ -63,6 +63,26 @@ def tftvm_op_library(name, deps, linkopts = [], **kwargs):
             **kwargs
         )
 
+def tftvm_cc_binary(name, copts = [], linkopts = [], deps = [], **kwargs):
+    """A program that runs TensorFlow graphs, and finds TensorFlow where it is on this machine.
+
+    Args:
+      name: as everywhere.
+      copts: added to the project's own.
+      linkopts: added to the project's own.
+      deps: added to TensorFlow, and to tvm-ffi's place for what is linked with it.
+      **kwargs: for cc_binary.
+    """
+    cc_binary(
+        name = name,
+        copts = _COPTS + copts,
+        # Ops and kernels register themselves: a library that has some is needed though nothing
+        # refers to it.
+        linkopts = ["-Wl,--no-as-needed"] + linkopts,
+        deps = deps + ["@local_config_tensorflow//:tensorflow_cc"] + _INSTALLED,
+        **kwargs
+    )
+
 def tftvm_test_library(name, srcs, deps = ["@local_config_tvm_ffi//:tvm_ffi"], **kwargs):
     """A shared library for tests to load, such as one that tvm-ffi's users write.
 

@@ -181,6 +181,9 @@ def test_missing_packed_function_names_the_package(argsort_path):
         importlib.util.find_spec = lambda name: None if name == "tvm" else find_spec(name)
         import tensorflow as tf
         import tensorflow_tvm as tftvm
+        import tvm_ffi
+        # Not beside the op library either, where the package is installed.
+        tvm_ffi.get_global_func("tensorflow_tvm.set_tvm_runtime_folder")("/nowhere")
         argsort = tftvm.Module(sys.argv[1]).func("argsort", output_dtype="int32")
         try:
             argsort(tf.zeros([4, 16]))

@@ -322,7 +322,7 @@ absl::Status FunctionCall::CallError(CallContext* context, absl::Span<const DLTe
   if (absl::StrContains(message, "Cannot find function") && !IsTvmRuntimeLoaded()) {
     absl::StrAppend(&message,
                     " The TVM runtime, which may have it, is not installed: pip install "
-                    "apache-tvm");
+                    "apache-tvm. Without Python, put it beside the op library");
   }
   if (absl::StrContains(message, "Expected `ffi.Tensor` but got `DLTensor*`")) {
     absl::StrAppend(&message,

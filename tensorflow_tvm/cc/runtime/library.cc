@@ -16,6 +16,7 @@ limitations under the License.
 #include "tensorflow_tvm/cc/runtime/library.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -45,6 +46,17 @@ constexpr absl::string_view kBackendSlotPrefix = "__TVMBackend";
 constexpr char kBarrierSlot[] = "__TVMBackendParallelBarrier";
 constexpr char kCudaLibrary[] = "__tensorflow_tvm__library_cuda";
 constexpr char kPackedCallSlot[] = "__TVMFFIEnvModLookupFromImports";
+constexpr char kTvmRuntime[] = "libtvm_runtime.so";
+
+/// The folder of the file that `address` was loaded from, with a slash at its end; "" unless its
+/// path is absolute: a relative one may mean another folder by now.
+std::string FolderOf(const void* address) {
+  Dl_info info;
+  if (dladdr(address, &info) == 0 || info.dli_fname == nullptr) return "";
+  const absl::string_view path = info.dli_fname;
+  if (!absl::StartsWith(path, "/")) return "";
+  return std::string(path.substr(0, path.rfind('/') + 1));
+}
 
 std::string LastLoaderError() {
   const char* error = dlerror();
@@ -74,17 +86,21 @@ class TvmRuntime {
   absl::Status EnsureLoaded() {
     std::lock_guard<std::mutex> lock(mutex_);
     if (handle_ != nullptr) return absl::OkStatus();
-    void* handle = Open("libtvm_runtime.so");
+    const std::string folder = FindFolder();
+    const auto open = [&folder](const char* file) {
+      return dlopen((folder + file).c_str(), RTLD_NOW | RTLD_GLOBAL);
+    };
+    void* handle = open(kTvmRuntime);
     if (handle == nullptr) {
       return absl::FailedPreconditionError(absl::StrCat(
           "the TVM runtime (libtvm_runtime.so) is needed and cannot be loaded: ", LastLoaderError(),
-          ". Install it: pip install apache-tvm"));
+          ". Install it: pip install apache-tvm. Without Python, put it beside the op library"));
     }
-    Open("libtvm_runtime_extra.so");  // contributed packed functions, such as sorting
+    open("libtvm_runtime_extra.so");  // contributed packed functions, such as sorting
     if (!cuda_folder_.empty()) {      // where it is there, the loader need not look for it
       dlopen(absl::StrCat(cuda_folder_, "/libcudart.so.13").c_str(), RTLD_NOW | RTLD_LOCAL);
     }
-    Open("libtvm_runtime_cuda.so");  // loads only where CUDA is
+    open("libtvm_runtime_cuda.so");  // loads only where CUDA is
     handle_ = handle;
     return absl::OkStatus();
   }
@@ -100,10 +116,20 @@ class TvmRuntime {
   }
 
  private:
-  /// With mutex_ held.
-  void* Open(absl::string_view file) {
-    const std::string path = folder_.empty() ? std::string(file) : absl::StrCat(folder_, "/", file);
-    return dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  /// Where the runtime lies, with a slash at the end: where Python says; else beside this library,
+  /// in the package tvm beside this one's, or beside libtvm_ffi; else "", which leaves it to the
+  /// loader. With mutex_ held.
+  std::string FindFolder() {
+    if (!folder_.empty()) return absl::StrCat(folder_, "/");
+    const std::string ours = FolderOf(reinterpret_cast<const void*>(&FolderOf));
+    const std::string ffi = FolderOf(reinterpret_cast<const void*>(&TVMFFIFunctionCall));
+    std::vector<std::string> folders;
+    if (!ours.empty()) folders = {ours, absl::StrCat(ours, "../tvm/lib/")};
+    if (!ffi.empty()) folders.push_back(ffi);
+    for (const std::string& folder : folders) {
+      if (access((folder + kTvmRuntime).c_str(), F_OK) == 0) return folder;
+    }
+    return "";
   }
 
   std::mutex mutex_;

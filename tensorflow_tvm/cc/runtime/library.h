@@ -126,8 +126,9 @@ class LibraryRegistry {
   absl::flat_hash_map<std::string, WeakLibraryPtr> libraries_;  // guarded by mutex_
 };
 
-/// Says in which folder libtvm_runtime and its companions lie; without it the loader's search path
-/// is used.
+/// Says in which folder libtvm_runtime and its companions lie. Without it, they are looked for
+/// beside this library, in the package tvm beside this one's, beside libtvm_ffi, and where the
+/// loader looks.
 void SetTvmRuntimeFolder(const std::string& folder);
 
 /// Says in which folder the CUDA runtime that the TVM runtime needs lies, if the loader does not
