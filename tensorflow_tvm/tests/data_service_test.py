@@ -54,6 +54,15 @@ assert "libtvm_runtime" not in open("/proc/self/maps").read()
 _SECONDS = 120
 
 
+def _stop(process):
+    """End a server, which has to say by its exit status that all was well."""
+    try:
+        process.stdin.close()
+        assert process.wait(_SECONDS) == 0
+    finally:
+        process.kill()
+
+
 @pytest.fixture
 def start(tmp_path):
     """Return `start(code, *args, path=None)`: it starts a server and returns what it prints."""
@@ -69,8 +78,7 @@ def start(tmp_path):
                 text=True,
                 cwd=tmp_path,
             )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
+            stack.callback(_stop, process)
             ready, _, _ = select.select([process.stdout], [], [], _SECONDS)
             line = process.stdout.readline() if ready else ""
             if not line.startswith("serving at "):

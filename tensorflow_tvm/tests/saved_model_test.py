@@ -24,6 +24,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -77,7 +78,8 @@ def test_saved_model_of_a_bare_function(library, tmp_path, check_without_tvm):
 
 
 def test_what_was_loaded_is_saved_again_and_again(library, tmp_path, check_without_tvm):
-    addone = tftvm.Module(library)["addone"]
+    # A gradient in Python, which no node holds, and which is not that of x + 1.
+    addone = tftvm.Module(library)["addone"].with_gradient(lambda x, y, dy: 5.0 * dy)
     content = Path(library).read_bytes()
     folder = _save(lambda x: addone(x), tmp_path / "model0")
     os.remove(library)
@@ -93,13 +95,17 @@ def test_what_was_loaded_is_saved_again_and_again(library, tmp_path, check_witho
                 loaded.call(tf.constant([0.0]))
             tf.saved_model.save(loaded, sys.argv[2])
             again = tf.saved_model.load(sys.argv[2])
-            print(again.call(tf.constant([3.0])).numpy().tolist())
+            x = tf.constant([3.0])
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = again.call(x)
+            print(y.numpy().tolist(), tape.gradient(y, x).numpy().tolist())
             """,
             folder,
             folder_again,
             "called" if i == 1 else "as it was",
         )
-        assert output.strip() == "[4.0]"
+        assert output.strip() == "[4.0] [5.0]"
         shutil.rmtree(folder)
         folder = folder_again
         assert _copies(folder, content) == 1
@@ -423,6 +429,44 @@ def test_saved_models_hold_no_path(library, tmp_path):
     addone = tftvm.Module(library)["addone"]
     folder = _save(lambda x: addone(x), tmp_path / "model")
     assert b"/library.so" not in Path(folder, "saved_model.pb").read_bytes()
+
+
+def test_library_of_100_mb(tmp_path, check_without_tvm):
+    size = 100_000_000
+    (tmp_path / "blob").write_bytes(np.random.default_rng(0).bytes(size))
+    # It returns the last byte of its data.
+    source = f"""
+    #include <tvm/ffi/c_api.h>
+    asm(".section .rodata; blob: .incbin \\"{tmp_path}/blob\\"; .previous");
+    extern "C" const unsigned char blob[] __attribute__((visibility("hidden")));
+    extern "C" int __tvm_ffi_last(void*, const TVMFFIAny* args, int32_t, TVMFFIAny*) {{
+      const auto* y = static_cast<const DLTensor*>(args[1].v_ptr);
+      static_cast<float*>(y->data)[0] = blob[{size - 1}];
+      return 0;
+    }}
+    """
+    path = Path(libraries.compile_cc(source, tmp_path / "large.so"))
+    (last,) = (tmp_path / "blob").read_bytes()[-1:]
+    (tmp_path / "blob").unlink()
+    assert path.stat().st_size > size
+    functions = [tftvm.Module(path)["last"], tftvm.Module(path).func("last", output_shape=[1])]
+    model = tf.Module()
+    model.calls = [tf.function(f, input_signature=[VECTOR], autograph=False) for f in functions]
+    folder = tmp_path / "model"
+    tf.saved_model.save(model, str(folder))
+    path.unlink()
+    assert (folder / "saved_model.pb").stat().st_size < 1.01 * size
+    output = check_without_tvm(
+        """
+        import sys
+        import tensorflow as tf
+        import tensorflow_tvm
+        loaded = tf.saved_model.load(sys.argv[1])
+        print(*[int(call(tf.constant([0.0]))[0]) for call in loaded.calls])
+        """,
+        str(folder),
+    )
+    assert output.split() == [str(last)] * 2
 
 
 # Bytes that are not those that were saved.
