@@ -298,6 +298,47 @@ def test_frozen_graph(tmp_path, check_without_tvm):
     assert _import_and_run(arguments, check_without_tvm).strip() == "[3.0, 8.0]"
 
 
+def test_bodies_of_loops_and_of_datasets(library, tmp_path, check_without_tvm):
+    addone = tftvm.Module(library)["addone"]
+
+    def call(x):
+        y = tf.map_fn(lambda element: addone(element[None])[0], x)
+        for _ in tf.range(3):
+            y = addone(y)
+        y = tf.cond(tf.reduce_sum(y) > 0, lambda: addone(y), lambda: y)
+        total = tf.zeros([1])
+        for element in tf.data.Dataset.from_tensor_slices(x).map(lambda x: addone(x[None])):
+            total += element
+        return y + total
+
+    folder = _save(call, tmp_path / "model")
+    function = tf.function(call, input_signature=[VECTOR])
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+    path = tmp_path / "frozen.pb"
+    path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+    assert _copies(folder, Path(library).read_bytes()) == 1
+    assert path.read_bytes().count(Path(library).read_bytes()) == 1
+    os.remove(library)
+    output = check_without_tvm(
+        """
+        import sys
+        import tensorflow as tf
+        import tensorflow_tvm
+        folder, path, name = sys.argv[1:]
+        loaded = tf.saved_model.load(folder)
+        print(loaded.call(tf.constant([1.0, 2.0])).numpy().tolist())
+        graph_def = tf.compat.v1.GraphDef.FromString(open(path, "rb").read())
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            (y,) = tf.import_graph_def(graph_def, return_elements=[name], name="")
+            print(session.run(y, {"x:0": [1.0, 2.0]}).tolist())
+        """,
+        folder,
+        str(path),
+        frozen.outputs[0].name,
+    )
+    assert output.splitlines() == [str([1.0 + 5.0 + 5.0, 2.0 + 5.0 + 5.0])] * 2
+
+
 def test_graph_def(library, tmp_path, check_without_tvm):
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
