@@ -92,6 +92,20 @@ def _read(path: str) -> tuple[bytes, str]:
         raise type(error)(None, None, f"Cannot load library '{path}': {error.message}.") from None
 
 
+class _Constants:
+    """The tensors with a library's bytes that graphs hold."""
+
+    def __init__(self) -> None:
+        self.eager: tf.Tensor | None = None
+        self.by_graph: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+        # Graphs that capture the eager one. To ask TensorFlow costs as much as a small op.
+        self.capturing: weakref.WeakSet = weakref.WeakSet()
+
+
+# By digest: a file that is loaded twice is in a model once.
+_shared_constants: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+
+
 class Library:
     """A TVM library loaded into this process; it stays loaded while this object lives."""
 
@@ -122,13 +136,10 @@ class Library:
         if code:
             _raise(code, message)
         self._handle = handle
-        self._eager_constant: tf.Tensor | None = None
-        self._graph_constants: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-        # Graphs that capture the eager constant. To ask TensorFlow costs as much as a small op.
-        self._capturing: weakref.WeakSet = weakref.WeakSet()
         self.name = name
         self.size = len(content)
         self.digest = str(_digest(handle))
+        self._constants = _shared_constants.setdefault(self.digest, _Constants())
         self.functions = tuple(str(function) for function in _functions(handle))
 
     def check_function(self, function: str) -> None:
@@ -151,23 +162,24 @@ class Library:
     def constant(self) -> tf.Tensor:
         """Return the library's bytes as a uint8 vector on the CPU, for graphs to capture.
 
-        There is one for all functions, and one for each TF1 graph: a model holds the bytes once,
-        however many ops call the library.
+        There is one for all functions of all libraries with these bytes, and one for each TF1
+        graph: a model holds the bytes once, however many ops call the library.
         """
+        constants = self._constants
         caller = tf.compat.v1.get_default_graph()
-        if caller in self._capturing:
-            return self._eager_constant
+        if caller in constants.capturing:
+            return constants.eager
         with tf.init_scope():
             if tf.executing_eagerly():
-                if self._eager_constant is None:
-                    self._eager_constant = self._new_constant()
-                self._capturing.add(caller)
-                return self._eager_constant
+                if constants.eager is None:
+                    constants.eager = self._new_constant()
+                constants.capturing.add(caller)
+                return constants.eager
             graph = tf.compat.v1.get_default_graph()
             # By name: a tensor keeps its graph alive, and so would be a value that does its key.
-            if graph not in self._graph_constants:
-                self._graph_constants[graph] = self._new_constant().name
-            return graph.get_tensor_by_name(self._graph_constants[graph])
+            if graph not in constants.by_graph:
+                constants.by_graph[graph] = self._new_constant().name
+            return graph.get_tensor_by_name(constants.by_graph[graph])
 
     def _new_constant(self) -> tf.Tensor:
         content = np.frombuffer(self.content(), np.uint8)

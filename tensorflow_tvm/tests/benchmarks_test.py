@@ -26,7 +26,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from benchmarks import main, measure, plots, scaling
+from benchmarks import main, measure, plots, saved_models, scaling
 from benchmarks.measure import Case
 from benchmarks.workloads import main as workloads
 from benchmarks.workloads.workload import Workload
@@ -247,6 +247,18 @@ def test_targets_are_checked(package, monkeypatch, capsys, check, status):
     monkeypatch.setattr(workloads, "measure_on", lambda *_: slow)
     assert workloads.main(["other", "--package", package, *check]) == status
     assert "under its target: 0.5 of 1.0, least, 1 core" in capsys.readouterr().err
+
+
+def test_saved_models_runs(tmp_path, capsys):
+    output = tmp_path / "saved_models.json"
+    options = ["--megabytes", "1", "--repetitions", "1", "--output", str(output)]
+    assert saved_models.main(options) == 0
+    rows = json.loads(output.read_text())["results"]
+    assert [row["case"] for row in rows] == [saved_models.OURS, saved_models.RIVAL]
+    for row in rows:
+        assert all(row[key] > 0 for key in saved_models.TIMES)
+        assert 1.0 < row["files"] < 1.2
+    assert saved_models.markdown(rows) in capsys.readouterr().out
 
 
 def test_scaling_runs(tmp_path, capsys):

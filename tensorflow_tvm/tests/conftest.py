@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +25,7 @@ import pytest
 import tensorflow as tf
 
 from tensorflow_tvm.tests import libraries
+from tensorflow_tvm.tests.subprocesses import check_python, path_without_tvm
 
 # What the user has tuned is not for the tests, nor for the processes that they start.
 os.environ["TENSORFLOW_TVM_TUNING_DIR"] = ""
@@ -78,3 +80,40 @@ def addone_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A library with `addone`: float32[n] -> float32[n], x + 1."""
     addone = libraries.elementwise("addone", lambda x: x + 1.0)
     return libraries.export(addone, tmp_path_factory.mktemp("lib") / "addone.so")
+
+
+_WITHOUT_TVM = """
+import ctypes
+try:
+    import tvm
+except ModuleNotFoundError:
+    pass
+else:
+    raise AssertionError("tvm is there")
+try:
+    ctypes.CDLL("libtvm_runtime.so")
+except OSError:
+    pass
+else:
+    raise AssertionError("the TVM runtime is there")
+maps = open("/proc/self/maps").read()
+assert "_tvm_dso_ops.so" in maps and "/libtvm_ffi.so" in maps
+assert "libtvm_runtime" not in maps and "libtvm_compiler" not in maps
+"""
+
+
+@pytest.fixture(scope="session")
+def folders_without_tvm(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Where to import from as if apache-tvm were not installed; `run_python` takes them."""
+    return path_without_tvm(tmp_path_factory.mktemp("without_tvm"))
+
+
+@pytest.fixture
+def check_without_tvm(folders_without_tvm: list[str]) -> Callable[..., str]:
+    """Return `check(code, *args)`: `check_python` in a process for which there is no apache-tvm."""
+
+    def check(code: str, *args: str) -> str:
+        code = f"{textwrap.dedent(code)}\n{_WITHOUT_TVM}"
+        return check_python(code, *args, path=folders_without_tvm)
+
+    return check
