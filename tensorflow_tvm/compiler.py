@@ -62,6 +62,10 @@ __attribute__((visibility("default"))) int __tvm_ffi__metadata_%(name)s(
   return TVMFFIStringFromByteArray(&bytes, result);
 }
 """
+# What LLVM has taken for granted of the processor; the op library compares it before it loads code.
+_METADATA_FEATURES = """
+__attribute__((visibility("default"))) const char __tensorflow_tvm__cpu_features[] = "%s";
+"""
 
 
 def compile_library(
@@ -133,7 +137,7 @@ def _cache_key(
         "carried": carried and hashlib.sha256(carried).hexdigest(),
         "said": {name: metadata.write(what, ()) for name, what in said.items()},
         "versions": [tvm.__version__, tvm_ffi.__version__],
-        "metadata": _METADATA_HEAD + _METADATA_FUNCTION,
+        "metadata": _METADATA_HEAD + _METADATA_FUNCTION + _METADATA_FEATURES,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -156,7 +160,7 @@ def _compile(
             if carried is not None:
                 devices.append("cuda")
                 addons.append(_compile_carried(carried, Path(folder)))
-            addons.append(_compile_metadata(said, devices, Path(folder)))
+            addons.append(_compile_metadata(said, devices, targets.cpu_features(target), Path(folder)))
             if toolkit is None:
                 tvm.compile(module, target=target).export_library(str(path), addons=addons)
             else:
@@ -193,14 +197,18 @@ def _compile_carried(library: bytes, folder: Path) -> str:
 
 
 def _compile_metadata(
-    said: Mapping[str, metadata.Said], devices: Sequence[str], folder: Path
+    said: Mapping[str, metadata.Said],
+    devices: Sequence[str],
+    features: Sequence[str],
+    folder: Path,
 ) -> str:
-    """Compile an object file with the functions' metadata, and return its path."""
+    """Compile an object file with what is to be known of the library, and return its path."""
     source = _METADATA_HEAD + "".join(
         # JSON's escapes are C's, but for the / that json.dumps leaves alone.
         _METADATA_FUNCTION % {"name": name, "text": json.dumps(metadata.write(what, devices))}
         for name, what in said.items()
     )
+    source += _METADATA_FEATURES % ",".join(features)
     path = folder / "metadata.o"
     command = [cc.get_cc(), "-x", "c", "-O1", "-fPIC", "-c", "-o", str(path), "-"]
     subprocess.run(command, input=source, text=True, check=True, capture_output=True)

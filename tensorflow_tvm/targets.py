@@ -27,33 +27,45 @@ import tvm.target.codegen as codegen
 
 from tensorflow_tvm import device_code
 
-# LLVM's names of what a processor can do, and Linux's. The processor's name stands for all of these
-# that its family has, but a virtual machine may hide some.
+# LLVM's names of what a processor can do, and Linux's: all that LLVM may use in plain code. The
+# processor's name stands for those that its family has, but a virtual machine may hide some. The op
+# library looks for the same before it loads code (cc/runtime/cpu_features.cc).
 _FEATURES = {
+    "sse3": "pni",
+    "ssse3": "ssse3",
+    "sse4.1": "sse4_1",
+    "sse4.2": "sse4_2",
+    "sse4a": "sse4a",
+    "popcnt": "popcnt",
+    "movbe": "movbe",
     "avx": "avx",
     "avx2": "avx2",
     "fma": "fma",
+    "fma4": "fma4",
+    "xop": "xop",
     "f16c": "f16c",
     "bmi": "bmi1",
     "bmi2": "bmi2",
     "lzcnt": "abm",
+    "tbm": "tbm",
+    "gfni": "gfni",
+    "vaes": "vaes",
+    "vpclmulqdq": "vpclmulqdq",
     "avx512f": "avx512f",
     "avx512bw": "avx512bw",
     "avx512cd": "avx512cd",
     "avx512dq": "avx512dq",
     "avx512vl": "avx512vl",
-    "avx512vnni": "avx512_vnni",
-    "avx512bf16": "avx512_bf16",
-    "avx512fp16": "avx512_fp16",
+    "avx512ifma": "avx512ifma",
     "avx512vbmi": "avx512vbmi",
     "avx512vbmi2": "avx512_vbmi2",
+    "avx512vnni": "avx512_vnni",
     "avx512bitalg": "avx512_bitalg",
     "avx512vpopcntdq": "avx512_vpopcntdq",
-    "avx512ifma": "avx512ifma",
+    "avx512bf16": "avx512_bf16",
+    "avx512fp16": "avx512_fp16",
     "avxvnni": "avx_vnni",
     "amx-tile": "amx_tile",
-    "vaes": "vaes",
-    "vpclmulqdq": "vpclmulqdq",
 }
 
 
@@ -201,6 +213,14 @@ def host() -> tvm.target.Target:
     if missing:
         description["mattr"] = [f"-{feature}" for feature in missing]
     return tvm.target.Target(description)
+
+
+def cpu_features(target: tvm.target.Target) -> list[str]:
+    """Return LLVM's names of what code for `target` takes for granted of a processor, sorted."""
+    if target.kind.name != "llvm":
+        return []  # what is compiled for a GPU has plain code for processors, and so has C
+    with target:
+        return sorted(map(str, codegen.llvm_get_cpu_features()))
 
 
 def _missing_features(cpu: str) -> list[str]:

@@ -448,6 +448,32 @@ def _libraries(cache):
     return sorted(file.name for file in cache.iterdir())
 
 
+def _processor_of_another_kind():
+    """A processor that LLVM knows, and what it has and this one has not."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        flags = next(line for line in file if line.startswith("flags")).split()
+    processors = {"bdver4": ("fma4", "fma4"), "sapphirerapids": ("amx-tile", "amx_tile")}
+    return next((cpu, name) for cpu, (name, flag) in processors.items() if flag not in flags)
+
+
+def test_a_library_for_another_processor_is_refused(tmp_path):
+    cpu, feature = _processor_of_another_kind()
+    for target, kept in (
+        ({"kind": "llvm", "mcpu": cpu}, False),
+        ({"kind": "llvm", "mattr": [f"+{feature}"]}, False),
+        ("host", True),
+        ("llvm", True),
+    ):
+        path = tmp_path / "library.so"
+        tftvm.export_library(_tensors(), path, target=target, name="addone")
+        if kept:
+            assert tftvm.Module(path)["addone"]([1.0]).numpy() == [2.0]
+            continue
+        expected = f"compiled for processors that have .*{feature}.*, which this one has not"
+        with pytest.raises(tf.errors.FailedPreconditionError, match=expected):
+            tftvm.Module(path)
+
+
 def test_second_build_is_not_compiled(cache, targets):
     _check(tftvm.build(_tensors())["main"])
     (library,) = _libraries(cache)

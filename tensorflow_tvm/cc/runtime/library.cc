@@ -30,6 +30,7 @@ limitations under the License.
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
+#include "tensorflow_tvm/cc/runtime/cpu_features.h"
 #include "tensorflow_tvm/cc/runtime/elf_file.h"
 #include "tensorflow_tvm/cc/runtime/sha256.h"
 #include "tensorflow_tvm/cc/runtime/trust.h"
@@ -44,6 +45,7 @@ namespace ffi = tvm::ffi;
 constexpr absl::string_view kFfiSlotPrefix = "__TVMFFI";
 constexpr absl::string_view kBackendSlotPrefix = "__TVMBackend";
 constexpr char kBarrierSlot[] = "__TVMBackendParallelBarrier";
+constexpr char kCpuFeatures[] = "__tensorflow_tvm__cpu_features";
 constexpr char kCudaLibrary[] = "__tensorflow_tvm__library_cuda";
 constexpr char kPackedCallSlot[] = "__TVMFFIEnvModLookupFromImports";
 constexpr char kTvmRuntime[] = "libtvm_runtime.so";
@@ -204,6 +206,16 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
         "export_library() or tvm-ffi's TVM_FFI_DLL_EXPORT_TYPED_FUNC"));
   }
 
+  if (const ElfSymbol* symbol = elf->Find(kCpuFeatures); symbol != nullptr && symbol->offset) {
+    const std::vector<std::string> missing =
+        MissingCpuFeatures(bytes.substr(*symbol->offset, symbol->size - 1));  // without the NUL
+    if (!missing.empty()) {
+      return refuse(absl::FailedPreconditionError(absl::StrCat(
+          "it was compiled for processors that have ", absl::StrJoin(missing, ", "),
+          ", which this one has not; compile it with target=\"llvm\" for any of the family, or "
+          "with target=\"host\" on a machine of this kind")));
+    }
+  }
   if (absl::Status s = PromoteTvmFfi(); !s.ok()) return refuse(s);
   // Packed functions may come from the TVM runtime or from anywhere else, so its absence is no
   // error here; modules of other devices and barriers cannot do without it.
