@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import re
@@ -25,7 +26,9 @@ from types import ModuleType
 
 _FILE = "_tvm_dso_ops.so"
 _XLA_FILE = "_tvm_dso_xla.so"  # beside it; what XLA compiles the ops to
-_REBUILD = "Build it again for the TensorFlow you have: ./bazelw build //tensorflow_tvm:ops"
+
+# The versions that it has been tried with, pyproject.toml's bound: tvm-ffi does not promise more.
+TVM_FFI = ">=0.1.14.post1,<0.1.16"
 
 # Before the op library, and so before anything else that may bring in libtvm_ffi: two copies of it
 # cannot live in one process, and one that is loaded already is shared.
@@ -37,7 +40,15 @@ except ImportError as error:
         f"({error}). Install it: pip install apache-tvm-ffi==0.1.14.post1"
     ) from error
 
-import tensorflow as tf  # noqa: E402
+try:
+    import tensorflow as tf
+except ImportError as error:
+    raise ImportError(
+        f"tensorflow_tvm needs TensorFlow, which cannot be imported ({error}). Install it: pip "
+        "install 'tensorflow-cpu==2.21.*', or 'tensorflow[and-cuda]==2.21.*' for GPUs"
+    ) from error
+
+from packaging.specifiers import SpecifierSet  # noqa: E402  (TensorFlow's wheel brings it)
 
 
 def find() -> Path:
