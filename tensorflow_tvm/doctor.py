@@ -36,7 +36,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tensorflow_tvm import build_cache
+from tensorflow_tvm import __version__, build_cache
 
 DESCRIPTION = (
     "Show what is installed and how it is set up, load the op library, and run and compile "
@@ -246,7 +246,7 @@ def _op_library(results: dict[str, Any]) -> Iterator[Row]:
     package = Path(__file__).parent
     result = results.get("package")
     row = _from(result, "op library", _REINSTALL)
-    yield Row("tensorflow_tvm", f"{(result or {}).get('version', '')}  {package}".strip())
+    yield Row("tensorflow_tvm", f"{__version__}  {package}")
     if row is not None:
         yield row
         return
@@ -303,10 +303,10 @@ def _cuda(results: dict[str, Any]) -> Iterator[Row]:
         yield Row("CUDA driver", "none")
     if gpus and "version" in tensorflow:
         yield from _cuda_packages(results, tensorflow)
-    if nvcc := (results.get("package") or {}).get("nvcc"):
-        yield Row("nvcc", nvcc)
-    else:
-        yield Row("nvcc", "none; target=\"cuda\" needs it: pip install 'tensorflow_tvm[cuda]'")
+    package = results.get("package") or {}
+    if "nvcc" in package:
+        none = "none; target=\"cuda\" needs it: pip install 'tensorflow_tvm[cuda]'"
+        yield Row("nvcc", package["nvcc"] or none)
 
 
 def _cuda_packages(results: dict[str, Any], tensorflow: dict[str, Any]) -> Iterator[Row]:

@@ -84,8 +84,7 @@ def import_package() -> dict[str, Any]:
     """Import tensorflow_tvm, which loads the op library."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        import tensorflow_tvm as tftvm
-    from tensorflow_tvm import device_code, op_library
+        from tensorflow_tvm import device_code, op_library
 
     path = op_library.find()
     return {
@@ -94,7 +93,6 @@ def import_package() -> dict[str, Any]:
         "xla": op_library.has_xla,
         "xla_warning": next((str(w.message) for w in caught if "XLA" in str(w.message)), None),
         "nvcc": device_code.find_nvcc(),
-        "version": tftvm.__version__,
     }
 
 

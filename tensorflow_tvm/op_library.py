@@ -135,9 +135,10 @@ def check(path: Path, tensorflow_version: str) -> None:
 def _distribution() -> str:
     """Return which of its names TensorFlow is installed under."""
     try:
-        return importlib.metadata.metadata("tensorflow-cpu")["Name"]
+        importlib.metadata.version("tensorflow-cpu")
     except importlib.metadata.PackageNotFoundError:
         return "tensorflow"
+    return "tensorflow-cpu"
 
 
 def _load() -> ModuleType:
