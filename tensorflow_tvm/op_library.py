@@ -27,8 +27,8 @@ from types import ModuleType
 _FILE = "_tvm_dso_ops.so"
 _XLA_FILE = "_tvm_dso_xla.so"  # beside it; what XLA compiles the ops to
 
-# pyproject.toml has the same bounds. The op library was tried with versions from the first of these
-# to 0.1.15.post2; TVM 0.27 crashes with newer ones than the second.
+# pyproject.toml has the same bounds. The first are those that the op library was tried with; with
+# newer ones than the second, tuning by TVM 0.27 crashes.
 TVM_FFI = ">=0.1.14.post1,<0.1.16"
 TVM_FFI_TO_COMPILE = "==0.1.14.post1"
 
@@ -55,7 +55,7 @@ except ImportError as error:
         "install 'tensorflow-cpu==2.21.*', or for GPUs 'tensorflow[and-cuda]==2.21.*'"
     ) from error
 
-from packaging.specifiers import SpecifierSet  # noqa: E402  (TensorFlow's wheel brings it)
+from packaging.specifiers import SpecifierSet  # noqa: E402
 
 
 def find() -> Path:
