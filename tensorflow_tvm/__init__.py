@@ -18,6 +18,15 @@ import importlib
 import sys
 from types import ModuleType
 
+__version__ = "0.1.0"
+
+# The doctor has to run where the imports below fail. While Python looks for the module that -m
+# names, which imports this file first, argv[0] is "-m".
+if sys.argv[:2] == ["-m", "doctor"] and sys.orig_argv[-len(sys.argv)] == __name__:
+    from tensorflow_tvm import doctor
+
+    sys.exit(doctor.main(sys.argv[2:]))
+
 from tensorflow_tvm import sysconfig, testing
 from tensorflow_tvm.build import build, export_library
 from tensorflow_tvm.explain import BlockSchedule, Explanation, explain
@@ -28,8 +37,6 @@ from tensorflow_tvm.module import Module
 from tensorflow_tvm.op import Op, op
 from tensorflow_tvm.signature import Argument, Signature
 from tensorflow_tvm.tune import Tuning, TuningResult, tune
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Argument",

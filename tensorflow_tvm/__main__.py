@@ -23,6 +23,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tensorflow_tvm import doctor
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
@@ -55,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tune.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     tune.add_argument("--libm", action="store_true", help="take exp and the like from there")
     tune.set_defaults(run=_tune)
+    examine = commands.add_parser(
+        "doctor", help="find out what is wrong", description=doctor.DESCRIPTION
+    )
+    doctor.add_arguments(examine)
     options = parser.parse_args(arguments)
     return options.run(options)
 

@@ -104,25 +104,46 @@ def get_or_build(key: str, build: Callable[[], bytes]) -> bytes:
         os.close(directory)
 
 
+def check(path: str) -> None:
+    """Check that libraries can be cached in a folder, which is made if it does not exist.
+
+    Raises
+    ------
+    OSError
+        If they cannot, with the reason.
+    """
+    directory = _open_private(path)
+    try:
+        name = f"{'0' * 64}.{secrets.token_hex(8)}.tmp"
+        os.close(_open_in(directory, name, os.O_WRONLY | os.O_CREAT))
+        _remove(directory, name)
+    finally:
+        os.close(directory)
+
+
 def _open_folder(path: str) -> int | None:
     try:
-        if path.startswith("~"):
-            raise FileNotFoundError(errno.ENOENT, "No such home folder", path)
-        with contextlib.suppress(FileExistsError):  # by a file: the next line says so more clearly
-            os.makedirs(path, mode=0o700, exist_ok=True)
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        status = os.fstat(directory)
-        if not _is_private(status):
-            os.close(directory)
-            owner, mode = status.st_uid, stat.S_IMODE(status.st_mode)
-            raise PermissionError(
-                f"it belongs to user {owner} and has mode {mode:04o}; expected user {os.geteuid()} "
-                "and that only the user may write to it, as native code is loaded from there"
-            )
-        return directory
+        return _open_private(path)
     except OSError as error:
         _warn_of_folder(path, error)
         return None
+
+
+def _open_private(path: str) -> int:
+    if path.startswith("~"):
+        raise FileNotFoundError(errno.ENOENT, "No such home folder", path)
+    with contextlib.suppress(FileExistsError):  # by a file: the next line says so more clearly
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    status = os.fstat(directory)
+    if not _is_private(status):
+        os.close(directory)
+        owner, mode = status.st_uid, stat.S_IMODE(status.st_mode)
+        raise PermissionError(
+            f"it belongs to user {owner} and has mode {mode:04o}; expected user {os.geteuid()} "
+            "and that only the user may write to it, as native code is loaded from there"
+        )
+    return directory
 
 
 def _is_private(status: os.stat_result) -> bool:

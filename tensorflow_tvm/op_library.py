@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import re
@@ -25,7 +26,16 @@ from types import ModuleType
 
 _FILE = "_tvm_dso_ops.so"
 _XLA_FILE = "_tvm_dso_xla.so"  # beside it; what XLA compiles the ops to
-_REBUILD = "Build it again for the TensorFlow you have: ./bazelw build //tensorflow_tvm:ops"
+
+# pyproject.toml has the same bounds. The first are those that the op library was tried with; with
+# newer ones than the second, tuning by TVM 0.27 crashes.
+TVM_FFI = ">=0.1.14.post1,<0.1.16"
+TVM_FFI_TO_COMPILE = "==0.1.14.post1"
+
+_REBUILD = (
+    "Install the wheel again, or in a checkout build it again: ./bazelw build //tensorflow_tvm:ops"
+)
+_DOCTOR = "`python -m tensorflow_tvm doctor` looks for the reason."
 
 # Before the op library, and so before anything else that may bring in libtvm_ffi: two copies of it
 # cannot live in one process, and one that is loaded already is shared.
@@ -37,7 +47,15 @@ except ImportError as error:
         f"({error}). Install it: pip install apache-tvm-ffi==0.1.14.post1"
     ) from error
 
-import tensorflow as tf  # noqa: E402
+try:
+    import tensorflow as tf
+except ImportError as error:
+    raise ImportError(
+        f"tensorflow_tvm needs TensorFlow, which cannot be imported ({error}). Install it: pip "
+        "install 'tensorflow-cpu==2.21.*', or for GPUs 'tensorflow[and-cuda]==2.21.*'"
+    ) from error
+
+from packaging.specifiers import SpecifierSet  # noqa: E402
 
 
 def find() -> Path:
@@ -59,40 +77,80 @@ def find() -> Path:
             return place
     raise ImportError(
         f"tensorflow_tvm's op library {_FILE} has not been built. Looked for "
-        f"{', '.join(map(str, places[1:]))}. Build it: ./bazelw build //tensorflow_tvm:ops"
+        f"{', '.join(map(str, places[1:]))}. {_REBUILD}"
     )
 
 
-def check(path: Path, tensorflow_version: str) -> None:
-    """Check that the op library at `path` was built for this TensorFlow.
+def check_tvm_ffi(expected: str, purpose: str) -> None:
+    """Check that tvm-ffi is one of the versions that are `expected`.
+
+    Raises
+    ------
+    ImportError
+        If it is another one, with which what follows may crash.
+    """
+    if not SpecifierSet(expected).contains(tvm_ffi.__version__, prereleases=True):
+        raise ImportError(
+            f"{purpose} needs apache-tvm-ffi{expected}, and apache-tvm-ffi {tvm_ffi.__version__} "
+            f"is installed. Install one that fits: pip install 'apache-tvm-ffi{expected}'"
+        )
+
+
+def built_for(path: Path) -> str:
+    """Return the version of TensorFlow that the op library at `path` was built for.
 
     It is read, not loaded: one built for another TensorFlow may crash the process.
 
     Raises
     ------
     ImportError
-        If it was built for another minor version, or is no op library.
+        If it is no op library.
     """
     match = re.search(rb"tensorflow_tvm-build-info (\{[^}]*\})", path.read_bytes())
     if match is None:
         raise ImportError(f"{path} is not tensorflow_tvm's op library. {_REBUILD}")
-    built_for = json.loads(match[1])["tensorflow"]
-    if built_for.split(".")[:2] != tensorflow_version.split(".")[:2]:
+    return json.loads(match[1])["tensorflow"]
+
+
+def check(path: Path, tensorflow_version: str) -> None:
+    """Check that the op library at `path` was built for this TensorFlow.
+
+    Raises
+    ------
+    ImportError
+        If it was built for another minor version, or is no op library.
+    """
+    version = built_for(path)
+    minor = ".".join(version.split(".")[:2])
+    if tensorflow_version.split(".")[:2] != minor.split("."):
         raise ImportError(
-            f"tensorflow_tvm's op library {path} was built for TensorFlow {built_for}, and "
+            f"tensorflow_tvm's op library {path} was built for TensorFlow {version}, and "
             f"TensorFlow {tensorflow_version} is installed; op libraries work with the minor "
-            f"version they were built for. {_REBUILD}"
+            f"version they were built for. Install that: pip install '{_distribution()}=={minor}.*'"
+            "; or in a checkout build it again for the TensorFlow you have: ./bazelw build "
+            "//tensorflow_tvm:ops"
         )
+
+
+def _distribution() -> str:
+    """Return which of its names TensorFlow is installed under."""
+    try:
+        importlib.metadata.version("tensorflow-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return "tensorflow"
+    return "tensorflow-cpu"
 
 
 def _load() -> ModuleType:
     path = find()
     check(path, tf.__version__)
+    check_tvm_ffi(TVM_FFI, "tensorflow_tvm")
     try:
         ops = tf.load_op_library(str(path))
     except tf.errors.NotFoundError as error:
         raise ImportError(
-            f"tensorflow_tvm's op library {path} cannot be loaded: {error.message}. {_REBUILD}"
+            f"tensorflow_tvm's op library {path} cannot be loaded: {error.message}. {_REBUILD}. "
+            f"{_DOCTOR}"
         ) from error
     # Where to find the TVM runtime, for the libraries that need it; importing tvm would load the
     # whole compiler.

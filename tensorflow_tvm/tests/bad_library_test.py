@@ -477,3 +477,70 @@ def test_import_without_op_library(tmp_path):
     assert "ImportError: tensorflow_tvm's op library _tvm_dso_ops.so" in done.stderr
     assert "has not been built" in done.stderr
     assert "./bazelw build //tensorflow_tvm:ops" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "messages"),
+    [
+        (
+            "import tvm_ffi; tvm_ffi.__version__ = '0.2.0'",
+            [
+                "tensorflow_tvm needs apache-tvm-ffi>=0.1.14.post1,<0.1.16",
+                "-ffi 0.2.0 is installed",
+            ],
+        ),
+        (
+            "import tensorflow; tensorflow.__version__ = '2.99.1'",
+            [
+                "was built for TensorFlow 2.",
+                "TensorFlow 2.99.1 is installed",
+                "pip install 'tensor",
+            ],
+        ),
+        (
+            "sys.modules['tensorflow'] = None",
+            ["tensorflow_tvm needs TensorFlow, which cannot be imported", "'tensorflow-cpu==2."],
+        ),
+        (
+            "sys.modules['tvm_ffi'] = None",
+            ["needs the package apache-tvm-ffi, which cannot be imported", "pip install apache-t"],
+        ),
+    ],
+    ids=["tvm-ffi", "TensorFlow", "no TensorFlow", "no tvm-ffi"],
+)
+def test_import_beside_what_it_cannot_run_with(before, messages):
+    done = run_python(f"import sys\n{before}\nimport tensorflow_tvm")
+    assert done.returncode == 1
+    for message in messages:
+        assert message in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [
+        ("0.1.13.post3", False),
+        ("0.1.14.post0", False),
+        ("0.1.14.post1", True),
+        ("0.1.15.post2", True),
+        ("0.1.15rc1", True),
+        ("0.1.16.dev1", False),
+        ("0.1.16", False),
+    ],
+)
+def test_versions_of_tvm_ffi(version, fits, monkeypatch):
+    monkeypatch.setattr(op_library.tvm_ffi, "__version__", version)
+    if fits:
+        op_library.check_tvm_ffi(op_library.TVM_FFI, "It")
+        return
+    with _raises(ImportError, f"It needs apache-tvm-ffi{op_library.TVM_FFI}", f"-ffi {version} is"):
+        op_library.check_tvm_ffi(op_library.TVM_FFI, "It")
+
+
+def test_compiling_with_a_tvm_ffi_that_crashes_tvm(monkeypatch):
+    monkeypatch.setattr(op_library.tvm_ffi, "__version__", "0.1.15.post2")
+    with _raises(
+        ImportError,
+        "Compiling with apache-tvm 0.27 needs apache-tvm-ffi==0.1.14.post1",
+        "apache-tvm-ffi 0.1.15.post2 is installed",
+    ):
+        tftvm.build([])
