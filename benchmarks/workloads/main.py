@@ -327,7 +327,9 @@ def markdown(rows: Sequence[dict]) -> str:
     for row in rows:
         if row["threads"] == rows[0]["threads"]:
             forms = "; ".join(f"{engine}: {form}" for engine, form in row["forms"].items())
-            lines.append(f"- {row['title']}: {forms}. {row['note']}".rstrip())
+            note = row["note"]
+            said = f" {note[0].upper()}{note[1:]}." if note else ""
+            lines.append(f"- {row['title']}: {forms}.{said}")
     return "\n".join(lines) + "\n"
 
 

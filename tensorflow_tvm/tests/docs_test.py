@@ -56,6 +56,12 @@ def test_there_are_pages():
     assert any(_python_of(page).strip() for page in PAGES)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_pages_are_merged(page):
+    marks = re.findall(r"^(?:<<<<<<< |=======$|>>>>>>> ).*", page.read_text(encoding="utf-8"), re.M)
+    assert not marks, f"{_name(page)} has the marks of a conflict: {marks}"
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if _python_of(p).strip()], ids=_name)
 def test_python_code_runs_and_prints_what_it_says(page, tmp_path):
     source = _python_of(page)
