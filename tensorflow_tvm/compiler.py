@@ -160,7 +160,9 @@ def _compile(
             if carried is not None:
                 devices.append("cuda")
                 addons.append(_compile_carried(carried, Path(folder)))
-            addons.append(_compile_metadata(said, devices, targets.cpu_features(target), Path(folder)))
+            addons.append(
+                _compile_metadata(said, devices, targets.cpu_features(target), Path(folder))
+            )
             if toolkit is None:
                 tvm.compile(module, target=target).export_library(str(path), addons=addons)
             else:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import weakref
 from typing import NoReturn
 
@@ -72,7 +73,13 @@ def _read(path: str) -> tuple[bytes, str]:
     It is read by that path. Whoever can change a link cannot have another file read than the one
     that is asked about later.
     """
-    real_path = "" if "://" in path else os.path.realpath(path)
+    try:
+        real_path = "" if "://" in path else os.path.realpath(path)
+        if not os.path.exists(real_path):  # a path of /proc/self/fd may lead to no name
+            real_path = ""
+        path.encode()
+    except ValueError:  # NUL, or what is no UTF-8
+        raise ValueError(f"Expected the path of a library, given {path!r}.") from None
     try:
         if tf.io.gfile.isdir(path):
             raise tf.errors.InvalidArgumentError(
@@ -102,8 +109,9 @@ class _Constants:
         self.capturing: weakref.WeakSet = weakref.WeakSet()
 
 
-# By digest: a file that is loaded twice is in a model once.
+# By digest: a file that is loaded twice is in a model once. Guarded by _lock, like what is in it.
 _shared_constants: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+_lock = threading.RLock()
 
 
 class Library:
@@ -139,7 +147,8 @@ class Library:
         self.name = name
         self.size = len(content)
         self.digest = str(_digest(handle))
-        self._constants = _shared_constants.setdefault(self.digest, _Constants())
+        with _lock:
+            self._constants = _shared_constants.setdefault(self.digest, _Constants())
         self.functions = tuple(str(function) for function in _functions(handle))
 
     def check_function(self, function: str) -> None:

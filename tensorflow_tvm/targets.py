@@ -24,49 +24,12 @@ from typing import Any
 
 import tvm
 import tvm.target.codegen as codegen
+import tvm_ffi
 
 from tensorflow_tvm import device_code
 
-# LLVM's names of what a processor can do, and Linux's: all that LLVM may use in plain code. The
-# processor's name stands for those that its family has, but a virtual machine may hide some. The op
-# library looks for the same before it loads code (cc/runtime/cpu_features.cc).
-_FEATURES = {
-    "sse3": "pni",
-    "ssse3": "ssse3",
-    "sse4.1": "sse4_1",
-    "sse4.2": "sse4_2",
-    "sse4a": "sse4a",
-    "popcnt": "popcnt",
-    "movbe": "movbe",
-    "avx": "avx",
-    "avx2": "avx2",
-    "fma": "fma",
-    "fma4": "fma4",
-    "xop": "xop",
-    "f16c": "f16c",
-    "bmi": "bmi1",
-    "bmi2": "bmi2",
-    "lzcnt": "abm",
-    "tbm": "tbm",
-    "gfni": "gfni",
-    "vaes": "vaes",
-    "vpclmulqdq": "vpclmulqdq",
-    "avx512f": "avx512f",
-    "avx512bw": "avx512bw",
-    "avx512cd": "avx512cd",
-    "avx512dq": "avx512dq",
-    "avx512vl": "avx512vl",
-    "avx512ifma": "avx512ifma",
-    "avx512vbmi": "avx512vbmi",
-    "avx512vbmi2": "avx512_vbmi2",
-    "avx512vnni": "avx512_vnni",
-    "avx512bitalg": "avx512_bitalg",
-    "avx512vpopcntdq": "avx512_vpopcntdq",
-    "avx512bf16": "avx512_bf16",
-    "avx512fp16": "avx512_fp16",
-    "avxvnni": "avx_vnni",
-    "amx-tile": "amx_tile",
-}
+# Of LLVM's names of what a processor can do, those that this one cannot.
+_missing_cpu_features = tvm_ffi.get_global_func("tensorflow_tvm.missing_cpu_features")
 
 
 def parse(target: Any) -> tvm.target.Target:
@@ -209,7 +172,8 @@ def host() -> tvm.target.Target:
         "mcpu": codegen.llvm_get_system_cpu(),
         "num-cores": len(os.sched_getaffinity(0)),
     }
-    missing = _missing_features(description["mcpu"])
+    # The processor's name stands for all that its family has; a virtual machine may hide some.
+    missing = _missing_cpu_features(",".join(cpu_features(tvm.target.Target(description))))
     if missing:
         description["mattr"] = [f"-{feature}" for feature in missing]
     return tvm.target.Target(description)
@@ -221,15 +185,3 @@ def cpu_features(target: tvm.target.Target) -> list[str]:
         return []  # what is compiled for a GPU has plain code for processors, and so has C
     with target:
         return sorted(map(str, codegen.llvm_get_cpu_features()))
-
-
-def _missing_features(cpu: str) -> list[str]:
-    """Return what processors called `cpu` can do and this one cannot."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            flags = next(line for line in file if line.startswith("flags")).split()
-    except (OSError, StopIteration):
-        return []
-    with tvm.target.Target({"kind": "llvm", "mcpu": cpu}):
-        implied = set(map(str, codegen.llvm_get_cpu_features()))
-    return [name for name, flag in _FEATURES.items() if name in implied and flag not in flags]

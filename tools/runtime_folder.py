@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -149,11 +150,14 @@ def make(output: Path, models: Sequence[Path], tvm_runtime: bool) -> list[Path]:
     with_tvm = tvm_runtime or needs_tvm_runtime(models)
     if with_tvm:
         sources += runtime
-    output.mkdir(parents=True, exist_ok=True)
-    files = [Path(shutil.copyfile(source, output / source.name)) for source in sources]
-    text = json.dumps(manifest(files, with_tvm), indent=2)
-    (output / "manifest.json").write_text(text + "\n")
-    return files
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it first: what fails half-way leaves nothing there.
+    with tempfile.TemporaryDirectory(prefix=f"{output.name}-", dir=output.parent) as folder:
+        files = [Path(shutil.copyfile(source, Path(folder, source.name))) for source in sources]
+        text = json.dumps(manifest(files, with_tvm), indent=2)
+        Path(folder, "manifest.json").write_text(text + "\n")
+        made = Path(shutil.copytree(folder, output, dirs_exist_ok=True))
+    return [made / file.name for file in files]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

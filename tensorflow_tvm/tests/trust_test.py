@@ -24,6 +24,7 @@ import hashlib
 import json
 import os
 import pickle
+import stat
 
 import numpy as np
 import pytest
@@ -255,8 +256,11 @@ def test_a_graph_may_run_when_it_is_imported(compiled, monkeypatch):
     _unload()
 
 
-def test_temporary_files_are_private(tmp_path):
-    """Seen by a library's own code, which runs while it is loaded."""
+def _look(tmp_path, folder):
+    """Write what is in the temporary folder `folder` into tmp_path/seen, three times.
+
+    A library's own code sees it, which runs while it is loaded.
+    """
     source = r"""
     #include <dirent.h>
     #include <stdio.h>
@@ -278,8 +282,6 @@ def test_temporary_files_are_private(tmp_path):
     extern "C" int __tvm_ffi_f(void*, const void*, int, void*) { return 0; }
     """
     path = libraries.compile_cc("#include <unistd.h>\n" + source, tmp_path / "look.so")
-    folder = tmp_path / "temporary"
-    folder.mkdir(mode=0o777)
     check_python(
         """
         import os, sys
@@ -292,9 +294,28 @@ def test_temporary_files_are_private(tmp_path):
         path,
         env={"TMPDIR": str(folder), "SEEN": str(tmp_path / "seen")},
     )
+
+
+def test_temporary_files_are_private(tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    _look(tmp_path, folder)
     seen = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
     assert len(seen) == len({name for name, _, _ in seen}) == 3
     for name, mode, own in seen:
         assert name.startswith("tensorflow_tvm-") and len(name) > len("tensorflow_tvm-") + 5
         assert (mode, own) == ("40700", "1")
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_a_temporary_folder_that_others_may_change_is_not_used(tmp_path, mode):
+    """Whoever can rename our folder in it can put another library in its place."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    folder.chmod(mode)
+    _look(tmp_path, folder)
+    assert (tmp_path / "seen").read_text() == ""
+    folder.chmod(mode | stat.S_ISVTX)
+    _look(tmp_path, folder)
+    assert len((tmp_path / "seen").read_text().splitlines()) == 3

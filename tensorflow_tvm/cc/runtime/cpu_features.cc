@@ -33,7 +33,7 @@ struct Feature {
 std::vector<std::string> MissingCpuFeatures(absl::string_view features) {
 #define HAS(name) \
   { name, static_cast<bool>(__builtin_cpu_supports(name)) }
-  // The same as in targets.py, which takes from the host what it has not.
+  // What LLVM may use in code that does not ask for it by name.
   static const Feature known[] = {
       HAS("sse3"),
       HAS("ssse3"),

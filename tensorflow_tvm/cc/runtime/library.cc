@@ -206,7 +206,7 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
         "export_library() or tvm-ffi's TVM_FFI_DLL_EXPORT_TYPED_FUNC"));
   }
 
-  if (const ElfSymbol* symbol = elf->Find(kCpuFeatures); symbol != nullptr && symbol->offset) {
+  if (const ElfSymbol* symbol = elf->Find(kCpuFeatures); symbol != nullptr && symbol->offset && symbol->size > 0) {
     const std::vector<std::string> missing =
         MissingCpuFeatures(bytes.substr(*symbol->offset, symbol->size - 1));  // without the NUL
     if (!missing.empty()) {

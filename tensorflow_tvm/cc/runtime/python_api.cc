@@ -21,6 +21,7 @@ limitations under the License.
 #include <vector>
 
 #include "absl/status/status.h"
+#include "tensorflow_tvm/cc/runtime/cpu_features.h"
 #include "tensorflow_tvm/cc/runtime/library.h"
 #include "tensorflow_tvm/cc/runtime/signature.h"
 #include "tensorflow_tvm/cc/runtime/stats.h"
@@ -116,6 +117,15 @@ TVM_FFI_STATIC_INIT_BLOCK() {
              return Result(Signature::Parse(std::string(text)).status(), nullptr);
            })
       .def("tensorflow_tvm.evaluate_dimension", EvaluateDimension)
+      .def("tensorflow_tvm.missing_cpu_features",
+           [](const ffi::String& features) {
+             ffi::Array<ffi::String> missing;
+             for (const std::string& name :
+                  MissingCpuFeatures(absl::string_view(features.data(), features.size()))) {
+               missing.push_back(name);
+             }
+             return missing;
+           })
       .def("tensorflow_tvm.stats", GetStats)
       .def("tensorflow_tvm.set_tvm_runtime_folder",
            [](const ffi::String& folder) { SetTvmRuntimeFolder(folder); })

@@ -18,6 +18,7 @@ limitations under the License.
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -56,6 +57,18 @@ int CreateMemoryFile(const std::string& name) {
   return memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
+/// Why other users could put something else in the place of what is made in `folder`; "" if they
+/// cannot.
+std::string Danger(const char* folder) {
+  struct stat status;
+  if (stat(folder, &status) != 0) return std::strerror(errno);
+  if (status.st_uid != 0 && status.st_uid != geteuid()) return "belongs to another user";
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (status.st_mode & S_ISVTX) == 0) {
+    return "others may rename what is in it, as it has no sticky bit";
+  }
+  return "";
+}
+
 /// Makes a folder that only this user can enter, with a name that nobody can foresee: where TMPDIR
 /// says, else in one of `parents`.
 absl::StatusOr<std::string> MakePrivateDirectory(std::initializer_list<const char*> parents) {
@@ -64,13 +77,17 @@ absl::StatusOr<std::string> MakePrivateDirectory(std::initializer_list<const cha
   std::vector<std::string> tried;
   for (const char* parent : candidates) {
     if (parent == nullptr || *parent == '\0') continue;
-    std::string directory = absl::StrCat(parent, "/tensorflow_tvm-XXXXXX");
-    if (mkdtemp(directory.data()) != nullptr) return directory;
-    tried.push_back(absl::StrCat(parent, " (", std::strerror(errno), ")"));
+    std::string why = Danger(parent);
+    if (why.empty()) {
+      std::string directory = absl::StrCat(parent, "/tensorflow_tvm-XXXXXX");
+      if (mkdtemp(directory.data()) != nullptr) return directory;
+      why = std::strerror(errno);
+    }
+    tried.push_back(absl::StrCat(parent, " (", why, ")"));
   }
   return absl::FailedPreconditionError(
-      absl::StrCat("no temporary folder can be written: ", absl::StrJoin(tried, ", "),
-                   "; set TMPDIR to one that can"));
+      absl::StrCat("no temporary folder can be used: ", absl::StrJoin(tried, ", "),
+                   "; set TMPDIR to one of your own"));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ limitations under the License.
 #include "tensorflow_tvm/cc/runtime/trust.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -56,22 +57,31 @@ std::optional<std::string> ReadDigest(absl::string_view word) {
 absl::Status NoDigest(absl::string_view where, absl::string_view word) {
   return absl::PermissionDeniedError(
       absl::StrCat(kDigests, where, " has '", absl::CHexEscape(word.substr(0, 100)),
-                   "', which is no digest; expected 64 hexadecimal digits, as sha256sum prints "
-                   "them"));
+                   "', which is no digest; expected 64 hexadecimal digits for each library. Lines "
+                   "as sha256sum prints them belong in a file"));
 }
 
 /// The digests in a file: the first word of each line, as in what sha256sum prints. A line that
 /// begins with # is a comment.
 absl::StatusOr<std::vector<std::string>> ReadDigestFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  if (file) text << file.rdbuf();
-  if (!file) {
+  const auto refuse = [&path](absl::string_view why) {
     return absl::PermissionDeniedError(
-        absl::StrCat(kDigests, " is '", absl::CHexEscape(path.substr(0, 200)),
-                     "', which is neither a list of digests nor a file that can be read (",
-                     std::strerror(errno), ")"));
+        absl::StrCat(kDigests, " is '", absl::CHexEscape(path.substr(0, 200)), "', which ", why));
+  };
+  const auto unreadable = [&refuse](absl::string_view why) {
+    return refuse(
+        absl::StrCat("is neither a list of digests nor a file that can be read (", why, ")"));
+  };
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) return unreadable(std::strerror(errno));
+  if (S_ISDIR(status.st_mode)) return unreadable("it is a folder");
+  if (!absl::StartsWith(path, "/")) {
+    return refuse("depends on the current folder; give an absolute path");
   }
+  std::ifstream file(path);
+  if (!file) return unreadable(std::strerror(errno));
+  std::stringstream text;
+  text << file.rdbuf();
   std::vector<std::string> digests;
   for (absl::string_view line : absl::StrSplit(text.str(), '\n')) {
     line = absl::StripAsciiWhitespace(line);

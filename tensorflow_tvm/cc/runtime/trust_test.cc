@@ -83,6 +83,14 @@ void TestLists(const std::string& folder) {
   CHECK(!Allowed(one, ""));
   Set(kDigests, folder);
   CHECK(!Allowed(one, ""));
+  CHECK(absl::StrContains(Refusal(), "(it is a folder)")) << Refusal();
+  std::ofstream(file) << one << "\n";
+  CHECK_EQ(chdir(folder.c_str()), 0);
+  Set(kDigests, "trusted");
+  CHECK(!Allowed(one, ""));
+  CHECK(absl::StrContains(Refusal(), "depends on the current folder")) << Refusal();
+  Set(kDigests, file);
+  CHECK(Allowed(one, ""));
   unlink(file.c_str());
   unsetenv(kDigests);
 }
