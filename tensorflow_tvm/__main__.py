@@ -23,6 +23,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tensorflow_tvm import server
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
@@ -55,6 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tune.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     tune.add_argument("--libm", action="store_true", help="take exp and the like from there")
     tune.set_defaults(run=_tune)
+    server.add_arguments(
+        commands.add_parser(
+            "worker",
+            help="run ops for programs on other machines",
+            description="Start a TensorFlow server that knows TVM's ops, a task of a cluster. It "
+            "runs whatever it is sent, with the rights of this process: use it in a private "
+            "network only.",
+        )
+    )
     options = parser.parse_args(arguments)
     return options.run(options)
 

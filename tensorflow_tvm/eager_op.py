@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import context, core
 from tensorflow.python.framework import ops
@@ -51,6 +52,27 @@ class Call(NamedTuple):
     """What the outputs are to hold, for a gradient."""
 
 
+def connection() -> Any:
+    """Return what stands for the cluster that this process is connected to, None if there is none.
+
+    It is another object whenever the program connects anew.
+    """
+    return None if context._context is None else context._context._server_def
+
+
+def other_task(device: str | None = None) -> tuple[str, int] | None:
+    """Return the job and task that a device is of; None if it is of this one, or does not say.
+
+    Without `device`, the one whose scope eager calls are in.
+    """
+    cluster = connection()
+    if cluster is None:
+        return None
+    spec = tf.DeviceSpec.from_string(device or context.context().device_name or "")
+    task = (spec.job, spec.task or 0)
+    return None if task in ((None, 0), (cluster.job_name, cluster.task_index)) else task
+
+
 def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
     """Return the outputs of an op on eager tensors.
 
@@ -58,7 +80,12 @@ def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
     """
     op, input_count, shapes, dtypes, count, callee, several, libraries = call
     current = context._context
-    if current is None or not current._thread_local_data.is_eager:
+    if current is None:
+        return None
+    state = current._thread_local_data
+    if not state.is_eager:
+        return None
+    if state.device_name and current._server_def is not None:  # it may be another machine's
         return None
     if not inputs or (input_count is not None and len(inputs) != input_count):
         return None

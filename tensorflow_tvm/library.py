@@ -16,16 +16,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import weakref
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow as tf
 import tvm_ffi
 
-from tensorflow_tvm import op_library  # noqa: F401  (registers the functions below)
+from tensorflow_tvm import (
+    eager_op,
+    op_library,  # noqa: F401  (registers the functions below)
+)
 from tensorflow_tvm.metadata import Metadata
 from tensorflow_tvm.metadata import read as read_metadata
 
@@ -117,6 +122,8 @@ class Library:
         self._handle = handle
         self._eager_constant: tf.Tensor | None = None
         self._graph_constants: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+        self._cluster: Any = None
+        self._tasks: set[tuple[str, int]] = set()  # those of the cluster that have the library
         # Graphs that capture the eager constant. To ask TensorFlow costs as much as a small op.
         self._capturing: weakref.WeakSet = weakref.WeakSet()
         self.name = name
@@ -152,15 +159,88 @@ class Library:
             return self._eager_constant
         with tf.init_scope():
             if tf.executing_eagerly():
-                if self._eager_constant is None:
-                    self._eager_constant = self._new_constant()
+                if eager_op.connection() is not None:
+                    return self._connected_constant(caller)
                 self._capturing.add(caller)
-                return self._eager_constant
+                return self.eager_constant()
             graph = tf.compat.v1.get_default_graph()
             # By name: a tensor keeps its graph alive, and so would be a value that does its key.
             if graph not in self._graph_constants:
                 self._graph_constants[graph] = self._new_constant().name
             return graph.get_tensor_by_name(self._graph_constants[graph])
+
+    def _connected_constant(self, graph: tf.Graph) -> tf.Tensor:
+        """Return the constant for a function of a program that is connected to other machines.
+
+        Where a function is called on another machine, TensorFlow sends it what the function has
+        captured once, and it stays there. Where the function itself places ops on other machines,
+        what they take is sent at each call, unless it is computed there: a function without
+        arguments, which is sent once, returns the bytes.
+        """
+        with graph.as_default(), tf.control_dependencies(None), tf.device("/cpu:0"):
+            device = tf.no_op().device  # of the machine that the device scope names
+            if eager_op.other_task(device) is None:
+                return self.eager_constant()
+            constants = self._graph_constants.setdefault(graph, {})
+            if device not in constants:
+                constants[device] = self._constant_function().name
+            return graph.get_tensor_by_name(constants[device])
+
+    @functools.cached_property
+    def _constant_function(self) -> Callable[[], tf.Tensor]:
+        with tf.init_scope():
+            return tf.function(self._new_constant, autograph=False).get_concrete_function()
+
+    def eager_constant(self) -> tf.Tensor:
+        """Return the library's bytes as an eager uint8 vector on this machine's CPU."""
+        if self._eager_constant is None:
+            with tf.init_scope():
+                self._eager_constant = self._new_constant()
+        return self._eager_constant
+
+    def is_on(self, task: tuple[str, int]) -> bool:
+        """Whether a task of the cluster has been sent the library since we are connected to it."""
+        if self._cluster is not eager_op.connection():
+            self._cluster, self._tasks = eager_op.connection(), set()
+        return task in self._tasks
+
+    def call_eagerly(
+        self, op: Callable[[list[tf.Tensor]], list[tf.Tensor]], context: str
+    ) -> list[tf.Tensor]:
+        """Run an eager op that calls a function of this library, on whatever machine it is placed.
+
+        Parameters
+        ----------
+        op
+            Called with what the op is to get as its library: nothing, or the bytes, where it is
+            placed on a machine that has not loaded them yet. It keeps them afterwards.
+        context
+            What messages begin with.
+        """
+        task = eager_op.other_task()
+        if task is None:
+            return op([])
+        if self.is_on(task):
+            try:
+                return op([])
+            except tf.errors.FailedPreconditionError as error:  # it has been started anew
+                if f"no library with digest {self.digest}" not in error.message:
+                    raise
+        try:
+            outputs = op([self.eager_constant()])
+            # TensorFlow does not wait for other machines, and this does: the library is there.
+            outputs[0].shape  # noqa: B018
+        except tf.errors.NotFoundError as error:
+            if "Op type not registered 'TVM>" not in error.message:
+                raise
+            raise tf.errors.NotFoundError(
+                None,
+                None,
+                f"{context}: /job:{task[0]}/task:{task[1]} does not know TVM's ops. Start it by "
+                "'python -m tensorflow_tvm worker', or import tensorflow_tvm in its program.",
+            ) from None
+        self._tasks.add(task)
+        return outputs
 
     def _new_constant(self) -> tf.Tensor:
         content = np.frombuffer(self.content(), np.uint8)
