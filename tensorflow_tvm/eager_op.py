@@ -80,12 +80,10 @@ def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
     """
     op, input_count, shapes, dtypes, count, callee, several, libraries = call
     current = context._context
-    if current is None:
+    if current is None or not current._thread_local_data.is_eager:
         return None
-    state = current._thread_local_data
-    if not state.is_eager:
-        return None
-    if state.device_name and current._server_def is not None:  # it may be another machine's
+    # In a cluster, the device may be another machine's.
+    if current._server_def is not None and current.device_name:
         return None
     if not inputs or (input_count is not None and len(inputs) != input_count):
         return None
