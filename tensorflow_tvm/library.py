@@ -35,6 +35,9 @@ from tensorflow_tvm.metadata import Metadata
 from tensorflow_tvm.metadata import read as read_metadata
 
 _DIGEST = re.compile("sha256:[0-9a-fA-F]{64}")
+_UNKNOWN_OP = re.compile(
+    r"not registered 'TVM>|'TVM>\w+' is neither a type of a primitive operation"
+)
 
 _load_library = tvm_ffi.get_global_func("tensorflow_tvm.load_library")
 _check_function = tvm_ffi.get_global_func("tensorflow_tvm.check_function")
@@ -228,10 +231,10 @@ class Library:
                     raise
         try:
             outputs = op([self.eager_constant()])
-            # TensorFlow does not wait for other machines, and this does: the library is there.
-            outputs[0].shape  # noqa: B018
+            # TensorFlow waits for other machines where a value is read: is the library there?
+            tf.raw_ops.Rank(input=outputs[0]).numpy()
         except tf.errors.NotFoundError as error:
-            if "Op type not registered 'TVM>" not in error.message:
+            if _UNKNOWN_OP.search(error.message) is None:
                 raise
             raise tf.errors.NotFoundError(
                 None,

@@ -40,6 +40,7 @@ class Process:
             [sys.executable, *args],
             cwd=self._folder.name,
             env={**os.environ, "PYTHONPATH": path, **(env or {})},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
@@ -83,6 +84,7 @@ class Process:
         """End it at once, if it runs."""
         self._process.kill()
         self._process.wait()
+        self._process.stdin.close()
         self._process.stdout.close()
 
 
@@ -115,45 +117,64 @@ def running(*processes: Process):
             process.kill()
 
 
-class Proxy:
-    """Passes on what is sent to an address, and counts it."""
+class Proxy(Process):
+    """Passes on what is sent to an address, and counts it.
+
+    In a process of its own: TensorFlow keeps Python's lock while it waits for other machines.
+    """
 
     def __init__(self, address: str) -> None:
-        self._target = address.rpartition(":")
-        self._socket = socket.create_server(("localhost", 0))
-        self.address = f"localhost:{self._socket.getsockname()[1]}"
-        self._lock = threading.Lock()
-        self._bytes = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(__file__, address)
+
+    @property
+    def address(self) -> str:
+        """Host and port, once it is ready."""
+        return self.first_line
 
     @property
     def sent(self) -> int:
         """How many bytes have been sent to the address."""
-        with self._lock:
-            return self._bytes
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
 
-    def close(self) -> None:
-        """Accept no more connections."""
-        self._socket.close()
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # it has been closed
-            while True:
-                client, _ = self._socket.accept()
-                server = socket.create_connection((self._target[0], int(self._target[2])))
-                for ends in ((client, server, True), (server, client, False)):
-                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+class _Counter:
+    def __init__(self, host: str, port: int) -> None:
+        self.sent = 0
+        self._target = (host, port)
+        self._lock = threading.Lock()
+
+    def accept(self, listener: socket.socket) -> None:
+        while True:
+            client, _ = listener.accept()
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:  # it is not there now
+                client.close()
+                continue
+            for ends in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
     def _pass_on(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 20):
                 if counts:
                     with self._lock:
-                        self._bytes += len(data)
+                        self.sent += len(data)
                 target.sendall(data)
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def _run_proxy(host: str, port: int) -> None:
+    listener = socket.create_server(("localhost", 0))
+    counter = _Counter(host, port)
+    threading.Thread(target=counter.accept, args=[listener], daemon=True).start()
+    print(f"localhost:{listener.getsockname()[1]}", flush=True)
+    for _ in sys.stdin:
+        print(counter.sent, flush=True)
 
 
 def free_ports(count: int) -> list[int]:
@@ -161,3 +182,8 @@ def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]
+
+
+if __name__ == "__main__":
+    target = sys.argv[1].rpartition(":")
+    _run_proxy(target[0], int(target[2]))
