@@ -20,8 +20,8 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,9 +59,12 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"python -m tensorflow_tvm worker: {error}", file=sys.stderr)
         return 2
-    stop = threading.Event()
+    # A signal may come just before a wait for it begins, or to another thread; bytes stay there.
+    stopped, stop = socket.socketpair()
+    stop.setblocking(False)
+    signal.set_wakeup_fd(stop.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: None)
     # A task that fails is reported to who called it, as tf.distribute's coordinator needs it.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
     config = tf.compat.v1.ConfigProto()
@@ -88,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     task = f"/job:{told['job_name']}/task:{told['task_index']}"
     print(f"{task} is ready at {server.target.removeprefix('grpc://')}", flush=True)
-    stop.wait()
+    stopped.recv(1)
     return 0
 
 

@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,7 +26,7 @@ from tvm import te
 import tensorflow_tvm as tftvm
 from tensorflow_tvm.tests.workers import Worker, running
 
-COUNT = 400
+COUNT = 300
 SIZE = 512
 
 
@@ -58,15 +60,6 @@ def _inputs(number):
     return np.arange(SIZE, dtype=np.float32) % 7 + number
 
 
-def test_eager_function(coordinator, scaled_squares):
-    def function():
-        return scaled_squares(tf.constant([1.0, 2.0]), tf.constant([3.0, 3.0]))
-
-    results = [coordinator.schedule(function) for _ in range(8)]
-    for result in coordinator.fetch(results):
-        np.testing.assert_array_equal(result, [3.0, 12.0])
-
-
 def test_nothing_is_lost_when_a_worker_is_killed_and_started_anew(
     cluster, coordinator, scaled_squares
 ):
@@ -77,32 +70,45 @@ def test_nothing_is_lost_when_a_worker_is_killed_and_started_anew(
         assert "/job:ps" in w.device
 
     @tf.function
-    def step(number, x):
+    def step(number, x, status):
         with tf.GradientTape() as tape:
             y = scaled_squares(x, w)
         # What is done twice, since its worker was killed, changes nothing.
-        row = tape.gradient(y, w)[None]
-        gradients.scatter_nd_update([[number]], row)
-        return tf.reduce_sum(y)
+        gradients.scatter_nd_update([[number]], tape.gradient(y, w)[None])
+        process = tf.strings.to_number(tf.strings.split(tf.io.read_file(status))[0], tf.int32)
+        return tf.reduce_sum(y), process
 
-    def schedule(numbers):
-        return [coordinator.schedule(step, (tf.constant(i), _inputs(i))) for i in numbers]
+    def schedule():
+        status = tf.constant("/proc/self/stat")
+        return [
+            coordinator.schedule(step, (tf.constant(i), _inputs(i), status)) for i in range(COUNT)
+        ]
 
-    def check(results, numbers):
-        expected = [np.sum(2.0 * np.square(_inputs(i), dtype=np.float64)) for i in numbers]
-        np.testing.assert_allclose(coordinator.fetch(results), expected, rtol=1e-5)
-        rows = gradients.numpy()[list(numbers)]
-        np.testing.assert_array_equal(rows, [np.square(_inputs(i)) for i in numbers])
-
-    first, last = range(COUNT - 20), range(COUNT - 20, COUNT)
-    results = schedule(first)
-    results[0].fetch()
-    port = workers[0].port
-    workers[0].kill()
-    assert not coordinator.done()
-    with running(Worker(port=port)):
+    def check(results):
+        """Compare all results with NumPy's, and return the processes they are from."""
         coordinator.join()
-        check(results, first)
-        # From here on only the one that was started anew is left.
-        workers[1].kill()
-        check(schedule(last), last)
+        sums, processes = zip(*coordinator.fetch(results), strict=True)
+        expected = [np.sum(2.0 * np.square(_inputs(i), dtype=np.float64)) for i in range(COUNT)]
+        np.testing.assert_allclose(sums, expected, rtol=1e-5)
+        np.testing.assert_array_equal(gradients, [np.square(_inputs(i)) for i in range(COUNT)])
+        gradients.assign(tf.zeros_like(gradients))
+        return set(map(int, processes))
+
+    def check_eager_call():
+        with tf.device("/job:worker/task:0"):
+            y = scaled_squares(tf.constant([1.0, 2.0]), tf.constant([3.0, 3.0]))
+        np.testing.assert_array_equal(y, [3.0, 12.0])
+
+    check_eager_call()
+    assert check(schedule()) == {worker.pid for worker in workers}
+    results = schedule()
+    results[0].fetch()
+    workers[0].kill()
+    assert not coordinator.done(), "nothing was left to be lost"
+    with running(Worker(port=workers[0].port)) as (restarted,):
+        processes = check(results)
+        deadline = time.monotonic() + 120
+        while restarted.pid not in processes:
+            assert time.monotonic() < deadline, "the worker that was started anew gets no work"
+            processes = check(schedule())
+        check_eager_call()  # which sends the library again

@@ -47,6 +47,11 @@ class Process:
         )
         self.first_line = ""
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def wait_until_ready(self) -> None:
         """Wait for the first line."""
         timer = threading.Timer(_SECONDS, self._process.kill)
