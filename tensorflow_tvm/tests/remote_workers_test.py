@@ -228,12 +228,18 @@ def test_tape_around_a_function(cluster, cube):
 
 
 def _ways(function):
-    @tf.function
-    def with_scope(x):
+    """Return ways to call a function on the second worker."""
+    traced = tf.function(function)
+
+    def eager(x):
         with tf.device(TASKS[1]):
             return function(x)
 
-    return {"eager": function, "called there": tf.function(function), "placed there": with_scope}
+    def called_there(x):
+        with tf.device(TASKS[1]):
+            return traced(x)
+
+    return {"eager": eager, "called there": called_there, "placed there": tf.function(eager)}
 
 
 @pytest.mark.parametrize("way", ["eager", "called there", "placed there"])
@@ -244,26 +250,29 @@ def test_bytes_are_sent_once(cluster, large, way):
     def sent_by(times):
         before = cluster.sent()
         for _ in range(times):
-            with tf.device(TASKS[1]):
-                np.testing.assert_array_equal(call(tf.constant(X)), expected)
+            np.testing.assert_array_equal(call(tf.constant(X)), expected)
         return cluster.sent() - before
 
     other, first = sent_by(1)
     assert first > SIZE
-    assert other < (2.1 if way == "placed there" else 0.1) * SIZE
-    if way != "placed there":  # there it is a part of two graphs
+    if way == "placed there":  # a function that returns the bytes, which others may call
+        assert other < 1.1 * SIZE
+        # What is captured a worker fetches itself, at each call; that is not counted.
+        assert not call.get_concrete_function(tf.constant(X)).captured_inputs
+    else:
+        assert other < 0.1 * SIZE
         assert first < 1.1 * SIZE
     assert max(sent_by(20)) < 0.1 * SIZE
 
 
 def test_eager_calls_find_what_a_function_has_brought(cluster, large):
     function, expected = large
-    functions = [_ways(function)["called there"] for _ in range(3)]
-    with tf.device(TASKS[0]):
-        before = cluster.sent()
-        for call in functions:
-            np.testing.assert_array_equal(call(tf.constant(X)), expected)
-    assert max(cluster.sent() - before) < 1.3 * SIZE
+    before = cluster.sent()
+    for way in ("called there", "called there", "eager"):
+        np.testing.assert_array_equal(_ways(function)[way](tf.constant(X)), expected)
+    other, sent = cluster.sent() - before
+    assert sent < 1.1 * SIZE
+    assert other < 0.1 * SIZE
 
 
 def test_a_library_that_was_dropped_and_loaded_again(cluster, large, tmp_path):
@@ -334,9 +343,8 @@ def test_a_worker_that_was_started_anew(cluster, large):
     calls = list(_ways(function).values())
 
     def check():
-        with tf.device(TASKS[1]):
-            for call in calls:
-                np.testing.assert_array_equal(call(tf.constant(X)), expected)
+        for call in calls:
+            np.testing.assert_array_equal(call(tf.constant(X)), expected)
 
     check()
     port = cluster.workers[1].port
