@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -125,6 +126,7 @@ class Library:
         self._handle = handle
         self._eager_constant: tf.Tensor | None = None
         self._graph_constants: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+        self._sending = threading.Lock()
         self._cluster: Any = None
         self._tasks: set[tuple[str, int]] = set()  # those of the cluster that have the library
         # Graphs that capture the eager constant. To ask TensorFlow costs as much as a small op.
@@ -223,12 +225,22 @@ class Library:
         task = eager_op.other_task()
         if task is None:
             return op([])
-        if self.is_on(task):
-            try:
-                return op([])
-            except tf.errors.FailedPreconditionError as error:  # it has been started anew
-                if f"no library with digest {self.digest}" not in error.message:
-                    raise
+        if not self.is_on(task):
+            # One thread at a time: TensorFlow loses a tensor that two send to the same machine.
+            with self._sending:
+                if not self.is_on(task):
+                    return self._call_with_bytes(op, task, context)
+        try:
+            return op([])
+        except tf.errors.FailedPreconditionError as error:
+            if f"no library with digest {self.digest}" not in error.message:
+                raise
+        self._tasks.discard(task)  # it has been started anew
+        return self.call_eagerly(op, context)
+
+    def _call_with_bytes(
+        self, op: Callable[[list[tf.Tensor]], list[tf.Tensor]], task: tuple[str, int], context: str
+    ) -> list[tf.Tensor]:
         try:
             outputs = op([self.eager_constant()])
             # TensorFlow waits for other machines where a value is read: is the library there?

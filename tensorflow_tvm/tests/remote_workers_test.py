@@ -28,7 +28,7 @@ from tvm import te
 import tensorflow_tvm as tftvm
 from tensorflow_tvm.tests import libraries
 from tensorflow_tvm.tests.subprocesses import check_python
-from tensorflow_tvm.tests.workers import Process, Proxy, Worker, running
+from tensorflow_tvm.tests.workers import Process, Proxy, Worker, free_ports, running
 
 TASKS = ("/job:worker/task:0", "/job:worker/task:1")
 X = np.array([1.0, -2.0, 3.0], np.float32)
@@ -40,13 +40,19 @@ class Cluster:
     def __init__(self, workers, proxies):
         self.workers = list(workers)
         self.proxies = proxies
-        self.connect()
+        for attempt in range(3):
+            # Said, so that it is the same after another connect().
+            self.chief = f"localhost:{free_ports(1)[0]}"
+            try:
+                return self.connect()
+            except tf.errors.OpError:  # the port has been taken meanwhile
+                if attempt == 2:
+                    raise
 
     def connect(self):
         """Connect to the workers, also if one has been started anew."""
-        tf.config.experimental_connect_to_cluster(
-            tf.train.ClusterSpec({"worker": [proxy.address for proxy in self.proxies]})
-        )
+        spec = {"worker": [proxy.address for proxy in self.proxies], "chief": [self.chief]}
+        tf.config.experimental_connect_to_cluster(tf.train.ClusterSpec(spec), job_name="chief")
 
     def sent(self):
         return np.array([proxy.sent for proxy in self.proxies])
@@ -356,6 +362,18 @@ def test_a_worker_that_was_started_anew(cluster, large):
     with running(*cluster.workers[1:]):
         cluster.connect()
         check()
+
+
+def test_session(cluster, cube):
+    with (
+        tf.Graph().as_default(),
+        tf.compat.v1.Session(f"grpc://{cluster.workers[0].address}") as session,
+    ):
+        x = tf.compat.v1.placeholder("float32", [3])
+        with tf.device(TASKS[0]):
+            y = cube(x)
+        for _ in range(2):
+            np.testing.assert_array_equal(session.run(y, {x: X}), X**3)
 
 
 def test_a_process_that_has_not_imported_tensorflow_tvm():
