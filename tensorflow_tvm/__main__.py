@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tensorflow_tvm import doctor
+from tensorflow_tvm import doctor, server
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "doctor", help="find out what is wrong", description=doctor.DESCRIPTION
     )
     doctor.add_arguments(examine)
+    server.add_arguments(
+        commands.add_parser(
+            "worker",
+            help="run ops for programs on other machines",
+            description="Start a TensorFlow server that knows TVM's ops, a task of a cluster. It "
+            "runs whatever it is sent, with the rights of this process: use it in a private "
+            "network only.",
+        )
+    )
     options = parser.parse_args(arguments)
     return options.run(options)
 

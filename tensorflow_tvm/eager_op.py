@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import context, core
 from tensorflow.python.framework import ops
@@ -51,6 +52,27 @@ class Call(NamedTuple):
     """What the outputs are to hold, for a gradient."""
 
 
+def connection() -> Any:
+    """Return what stands for the cluster that this process is connected to, None if there is none.
+
+    It is another object whenever the program connects anew.
+    """
+    return None if context._context is None else context._context._server_def
+
+
+def other_task(device: str | None = None) -> tuple[str, int] | None:
+    """Return the job and task that a device is of; None if it is of this one, or does not say.
+
+    Without `device`, the one whose scope eager calls are in.
+    """
+    cluster = connection()
+    if cluster is None:
+        return None
+    spec = tf.DeviceSpec.from_string(device or context.context().device_name or "")
+    task = (spec.job, spec.task or 0)
+    return None if task in ((None, 0), (cluster.job_name, cluster.task_index)) else task
+
+
 def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
     """Return the outputs of an op on eager tensors.
 
@@ -59,6 +81,9 @@ def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
     op, input_count, shapes, dtypes, count, callee, several, libraries = call
     current = context._context
     if current is None or not current._thread_local_data.is_eager:
+        return None
+    # In a cluster, the device may be another machine's.
+    if current._server_def is not None and current.device_name:
         return None
     if not inputs or (input_count is not None and len(inputs) != input_count):
         return None

@@ -532,7 +532,8 @@ class Function:
                 "output's shape and dtype from. Give output_shape and output_dtype to Module.func."
             )
         values = self._convention.attr_values(attrs, self._context)
-        if _executing_eagerly():
+        eagerly = _executing_eagerly()
+        if eagerly:
             libraries, callee = _NOTHING, self._eager_callee
             if self._shapes is None:
                 shapes = _NOTHING
@@ -542,7 +543,7 @@ class Function:
                 if self._static and self._gradient_in_python is None:
                     self._prepare_eager_call(shapes)
         else:
-            libraries = [library.constant() for library in self.libraries]
+            libraries = [library.tensors.constant() for library in self.libraries]
             callee = self._graph_callee
             shapes = (
                 _NOTHING
@@ -554,15 +555,17 @@ class Function:
             text = _to_text({**callee, "attrs": values})
         else:
             text = self._eager_text if callee is self._eager_callee else self._graph_text
-        outputs = self._op(
-            tensors,
-            libraries,
-            shapes,
-            self._dtype_numbers or [tensors[0].dtype.base_dtype.as_datatype_enum] * self._count,
-            text,
-            name,
+        dtypes = self._dtype_numbers
+        if dtypes is None:
+            dtypes = [tensors[0].dtype.base_dtype.as_datatype_enum] * self._count
+
+        def call(libraries: list[tf.Tensor]) -> list[tf.Tensor]:
+            return self._op(tensors, libraries, shapes, dtypes, text, name)
+
+        outputs = (
+            self._library.tensors.call_eagerly(call, self._context) if eagerly else call(libraries)
         )
-        if self._has_gradient and not libraries:
+        if self._has_gradient and eagerly:
             outputs[0]._tvm_libraries = self.libraries
         return tuple(outputs) if self._several else outputs[0]
 

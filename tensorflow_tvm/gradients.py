@@ -290,18 +290,20 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
             return tf.zeros_like(outputs[i]) if given is None else tf.convert_to_tensor(given)
         return (inputs if kind == "args" else outputs)[i]
 
+    # An eager op holds no library; its outputs do, see `Function`.
+    held = getattr(outputs[0], "_tvm_libraries", libraries)
+    needed = [held[i] for i in said["libraries"]] if held else []
     results = _call(
         said,
         [take(kind, i) for kind, i in taken],
-        [libraries[i] for i in said["libraries"]] if library_count else [],
+        needed,
         [inputs[i] for i in wrt],
         callee.get("attrs", {}),
         outputs[0].device,
         what,
     )
-    # An outer tape may be all that is left of the function, see `Function`.
-    if (owners := getattr(outputs[0], "_tvm_libraries", None)) is not None:
-        results[0]._tvm_libraries = owners
+    if held is not libraries:  # an outer tape may be all that is left of the function
+        results[0]._tvm_libraries = needed
     gradients: list[tf.Tensor | None] = [None] * len(op.inputs)
     for i, result in zip(wrt, results, strict=True):
         gradients[i] = result
@@ -311,13 +313,16 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
 def _call(
     said: dict[str, Any],
     arguments: list[tf.Tensor],
-    libraries: list[tf.Tensor],
+    libraries: list[Any],
     like: list[tf.Tensor],
     attrs: dict[str, Any],
     device: str,
     what: str,
 ) -> list[tf.Tensor]:
-    """Call a gradient: its results are of the shapes and dtypes of `like`."""
+    """Call a gradient: its results are of the shapes and dtypes of `like`.
+
+    `libraries` are tensors; eagerly objects of `Library`, its own first.
+    """
     callee = dict(said["callee"])
     prefix = "attrs."
     names = [e.removeprefix(prefix) for e in callee.get("arg_spec", ()) if e.startswith(prefix)]
@@ -327,9 +332,9 @@ def _call(
     if said.get("shaped_like_inputs"):
         shapes = [tf.shape(tensor, out_type=tf.int64) for tensor in like]
     make = ops.tvm_stateful_dso_op if said.get("stateful") else ops.tvm_dso_op
-    # Where the function itself ran, for its library is for that device.
-    with tf.device(device or None):
-        results = make(
+
+    def call(libraries: list[tf.Tensor]) -> list[tf.Tensor]:
+        return make(
             arguments,
             libraries,
             shapes,
@@ -337,6 +342,13 @@ def _call(
             json.dumps(callee, separators=(",", ":")),
             None if tf.executing_eagerly() else node_name(callee["function"]),
         )
+
+    # Where the function itself ran, for its library is for that device.
+    with tf.device(device or None):
+        if libraries and not tf.is_tensor(libraries[0]):
+            results = libraries[0].tensors.call_eagerly(call, what)
+        else:
+            results = call(libraries)
     for result, tensor in zip(results, like, strict=True):
         if not result.shape.is_compatible_with(tensor.shape):
             raise ValueError(

@@ -18,15 +18,15 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-import weakref
 from typing import NoReturn
 
-import numpy as np
 import tensorflow as tf
 import tvm_ffi
 
-from tensorflow_tvm import op_library  # noqa: F401  (registers the functions below)
+from tensorflow_tvm import (
+    library_tensors,
+    op_library,  # noqa: F401  (registers the functions below)
+)
 from tensorflow_tvm.metadata import Metadata
 from tensorflow_tvm.metadata import read as read_metadata
 
@@ -36,7 +36,6 @@ _load_library = tvm_ffi.get_global_func("tensorflow_tvm.load_library")
 _check_function = tvm_ffi.get_global_func("tensorflow_tvm.check_function")
 _functions = tvm_ffi.get_global_func("tensorflow_tvm.functions")
 _digest = tvm_ffi.get_global_func("tensorflow_tvm.digest")
-_bytes = tvm_ffi.get_global_func("tensorflow_tvm.bytes")
 _metadata = tvm_ffi.get_global_func("tensorflow_tvm.metadata")
 _stats = tvm_ffi.get_global_func("tensorflow_tvm.stats")
 
@@ -99,21 +98,6 @@ def _read(path: str) -> tuple[bytes, str]:
         raise type(error)(None, None, f"Cannot load library '{path}': {error.message}.") from None
 
 
-class _Constants:
-    """The tensors with a library's bytes that graphs hold."""
-
-    def __init__(self) -> None:
-        self.eager: tf.Tensor | None = None
-        self.by_graph: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-        # Graphs that capture the eager one. To ask TensorFlow costs as much as a small op.
-        self.capturing: weakref.WeakSet = weakref.WeakSet()
-
-
-# By digest: a file that is loaded twice is in a model once. Guarded by _lock, like what is in it.
-_shared_constants: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-_lock = threading.RLock()
-
-
 class Library:
     """A TVM library loaded into this process; it stays loaded while this object lives."""
 
@@ -147,8 +131,7 @@ class Library:
         self.name = name
         self.size = len(content)
         self.digest = str(_digest(handle))
-        with _lock:
-            self._constants = _shared_constants.setdefault(self.digest, _Constants())
+        self.tensors = library_tensors.of(handle, self.digest)
         self.functions = tuple(str(function) for function in _functions(handle))
 
     def check_function(self, function: str) -> None:
@@ -166,31 +149,4 @@ class Library:
 
     def content(self) -> bytes:
         """Return the library's bytes."""
-        return _bytes(self._handle)
-
-    def constant(self) -> tf.Tensor:
-        """Return the library's bytes as a uint8 vector on the CPU, for graphs to capture.
-
-        There is one for all functions of all libraries with these bytes, and one for each TF1
-        graph: a model holds the bytes once, however many ops call the library.
-        """
-        constants = self._constants
-        caller = tf.compat.v1.get_default_graph()
-        if caller in constants.capturing:
-            return constants.eager
-        with tf.init_scope():
-            if tf.executing_eagerly():
-                if constants.eager is None:
-                    constants.eager = self._new_constant()
-                constants.capturing.add(caller)
-                return constants.eager
-            graph = tf.compat.v1.get_default_graph()
-            # By name: a tensor keeps its graph alive, and so would be a value that does its key.
-            if graph not in constants.by_graph:
-                constants.by_graph[graph] = self._new_constant().name
-            return graph.get_tensor_by_name(constants.by_graph[graph])
-
-    def _new_constant(self) -> tf.Tensor:
-        content = np.frombuffer(self.content(), np.uint8)
-        with tf.device(None), tf.device("/cpu:0"):  # whatever the caller's device is
-            return tf.constant(content, name="tvm_library")
+        return self.tensors.content()
