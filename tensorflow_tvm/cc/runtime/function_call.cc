@@ -116,7 +116,8 @@ absl::Status FunctionCall::Resolve(DLDeviceType device, const BytesReader* bytes
     if (bytes == nullptr) {
       return absl::FailedPreconditionError(
           absl::StrCat(Name(), ": no library with digest ", callee_->digest,
-                       " is loaded in this process; keep its tensorflow_tvm.Module alive"));
+                       " is loaded in this process; keep its tensorflow_tvm.Module alive, or if "
+                       "this is a worker that was started anew, connect to it again"));
     }
     absl::StatusOr<absl::string_view> read = (*bytes)();
     if (!read.ok()) return Named(read.status());
@@ -319,7 +320,9 @@ absl::Status FunctionCall::CallError(CallContext* context, absl::Span<const DLTe
     kind.assign(details->kind.data, details->kind.size);
     message.assign(details->message.data, details->message.size);
   }
+  absl::StatusCode status_code = CodeOfErrorKind(kind);
   if (absl::StrContains(message, "Cannot find function") && !IsTvmRuntimeLoaded()) {
+    status_code = absl::StatusCode::kFailedPrecondition;
     absl::StrAppend(&message,
                     " The TVM runtime, which may have it, is not installed: pip install "
                     "apache-tvm. Without Python, put it beside the op library");
@@ -351,7 +354,7 @@ absl::Status FunctionCall::CallError(CallContext* context, absl::Span<const DLTe
     absl::StrAppend(&attrs, ", ", attr, "=", Shortened(ffi::json::Stringify(value)));
   }
   return absl::Status(
-      CodeOfErrorKind(kind),
+      status_code,
       absl::StrCat(Name(), " failed: ", kind, ": ", message, "\nIt was called on ",
                    callee_->device.has_value() ? TvmDeviceName(*callee_->device) + " by " : "",
                    context->Place(), " with inputs ", Describe(inputs), said_of_outputs, attrs,
