@@ -132,6 +132,8 @@ def _read_options(options: argparse.Namespace, tf_config: str) -> dict[str, Any]
         index = 0
     if index is None:
         raise ValueError(f"job '{job}' has {count} tasks: give --task-index, 0 to {count - 1}.")
+    if isinstance(index, str) and index.isdecimal():  # as some schedulers write TF_CONFIG
+        index = int(index)
     if not isinstance(index, int) or not 0 <= index < count:
         raise ValueError(f"job '{job}' has {count} tasks, and no task {index}.")
     return {

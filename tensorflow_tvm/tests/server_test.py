@@ -67,6 +67,11 @@ def _place(told):
             TF_CONFIG,
             ({"worker": ["a:1", "b:2"], "ps": ["c:3"]}, "ps", 0, None),
         ),
+        (
+            [],
+            TF_CONFIG.replace("1}", '"1"}'),
+            ({"worker": ["a:1", "b:2"], "ps": ["c:3"]}, "worker", 1, None),
+        ),
         (["--cluster", "worker=d:4"], TF_CONFIG, ({"worker": ["d:4"]}, "worker", 0, None)),
     ],
 )
