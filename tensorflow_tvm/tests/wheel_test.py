@@ -238,6 +238,16 @@ def test_quickstart(installed, tmp_path):
     assert (tmp_path / "edges.png").stat().st_size > 10_000
 
 
+def test_cpp_functions(installed, tmp_path):
+    """Also by tvm-ffi's compiler alone, as the process has no TVM."""
+    for name in ("main.py", "functions.cc"):
+        shutil.copyfile(ROOT / "examples" / "tvm_ffi_cpp" / name, tmp_path / name)
+    code = "import runpy, sys; sys.modules['tvm'] = None; runpy.run_path('main.py', {}, '__main__')"
+    # It compiles in a folder of its own; what tvm-ffi caches stays here.
+    printed = run(installed[0], "-c", code, cwd=tmp_path, HOME=str(tmp_path))
+    assert "nonzero  tf.data      same" in printed
+
+
 SAVE = """
 import sys
 import tensorflow as tf
