@@ -22,7 +22,10 @@ __version__ = "0.1.0"
 
 # The doctor has to run where the imports below fail. While Python looks for the module that -m
 # names, which imports this file first, argv[0] is "-m".
-if sys.argv[:2] == ["-m", "doctor"] and sys.orig_argv[-len(sys.argv)] == __name__:
+if (
+    sys.argv[:2] == ["-m", "doctor"]
+    and sys.orig_argv[-len(sys.argv)].removeprefix("-m") == __name__
+):
     from tensorflow_tvm import doctor
 
     sys.exit(doctor.main(sys.argv[2:]))

@@ -201,9 +201,8 @@ def _machine() -> Iterator[Row]:
 
 
 def _packages(results: dict[str, Any]) -> Iterator[Row]:
-    names = ["tensorflow", "tensorflow-cpu", "apache-tvm-ffi", "apache-tvm", "tensorflow-tvm"]
     versions = {}
-    for name in names:
+    for name in ("tensorflow", "tensorflow-cpu"):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -20,6 +20,7 @@ all of that is here, and goes with the minor version that the op library is buil
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -68,9 +69,14 @@ def other_task(device: str | None = None) -> tuple[str, int] | None:
     cluster = connection()
     if cluster is None:
         return None
-    spec = tf.DeviceSpec.from_string(device or context.context().device_name or "")
-    task = (spec.job, spec.task or 0)
+    task = _task(device or context.context().device_name or "")
     return None if task in ((None, 0), (cluster.job_name, cluster.task_index)) else task
+
+
+@functools.lru_cache(maxsize=1024)
+def _task(device: str) -> tuple[str | None, int]:
+    spec = tf.DeviceSpec.from_string(device)
+    return spec.job, spec.task or 0
 
 
 def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
@@ -82,8 +88,7 @@ def execute(call: Call, inputs: tuple[Any, ...], name: str | None) -> Any:
     current = context._context
     if current is None or not current._thread_local_data.is_eager:
         return None
-    # In a cluster, the device may be another machine's.
-    if current._server_def is not None and current.device_name:
+    if current._server_def is not None and current.device_name and other_task() is not None:
         return None
     if not inputs or (input_count is not None and len(inputs) != input_count):
         return None

@@ -61,8 +61,8 @@ class LibraryTensors:
         # For graphs that hold one of their own: its name, by the device that it is on. A tensor
         # keeps its graph alive, and so would be a value that does its key.
         self._in_graphs: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-        self._cluster: Any = None
-        self._tasks: set[tuple[str, int]] = set()  # those of the cluster that have the library
+        # A cluster, and those of its tasks that have the library. In one, as threads read it.
+        self._sent: tuple[Any, set[tuple[str, int]]] = (None, set())
 
     def content(self) -> bytes:
         """Return the bytes themselves."""
@@ -139,24 +139,30 @@ class LibraryTensors:
         task = eager_op.other_task()
         if task is None:
             return op([])
-        if not self._is_on(task):
+        tasks = self._tasks_that_have_it()
+        if task not in tasks:
             # One thread at a time: TensorFlow loses a tensor that two send to the same machine.
             with self._lock:
-                if not self._is_on(task):
-                    return self._call_with_bytes(op, task, context)
+                if task not in tasks:
+                    outputs = self._call_with_bytes(op, task, context)
+                    tasks.add(task)
+                    return outputs
         try:
             return op([])
         except tf.errors.FailedPreconditionError as error:
             if f"no library with digest {self._digest}" not in error.message:
                 raise
-        self._tasks.discard(task)  # it has been started anew
+        tasks.discard(task)  # it has been started anew
         return self.call_eagerly(op, context)
 
-    def _is_on(self, task: tuple[str, int]) -> bool:
-        """Whether a task of the cluster has been sent the library since we are connected to it."""
-        if self._cluster is not eager_op.connection():
-            self._cluster, self._tasks = eager_op.connection(), set()
-        return task in self._tasks
+    def _tasks_that_have_it(self) -> set[tuple[str, int]]:
+        """Return the tasks that have been sent the library since the program connected to them."""
+        cluster = eager_op.connection()
+        if self._sent[0] is not cluster:
+            with self._lock:
+                if self._sent[0] is not cluster:
+                    self._sent = (cluster, set())
+        return self._sent[1]
 
     def _call_with_bytes(
         self, op: Callable[[list[tf.Tensor]], list[tf.Tensor]], task: tuple[str, int], context: str
@@ -174,5 +180,4 @@ class LibraryTensors:
                 f"{context}: /job:{task[0]}/task:{task[1]} does not know TVM's ops. Start it by "
                 "'python -m tensorflow_tvm worker', or import tensorflow_tvm in its program.",
             ) from None
-        self._tasks.add(task)
         return outputs

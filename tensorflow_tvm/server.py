@@ -82,10 +82,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         server = tf.distribute.Server(definition)
     except tf.errors.OpError as error:
-        where = told["cluster"][told["job_name"]][told["task_index"]]
+        address = told["cluster"][told["job_name"]][told["task_index"]]
+        port = told["port"] or address.rpartition(":")[2]
+        if isinstance(error, tf.errors.NotFoundError):  # what TensorFlow says of it are ten lines
+            reason = f"TensorFlow has no protocol '{told['protocol']}'. Leave it out, for grpc."
+        else:
+            reason = f"{error.message}. Is the port in use?"
         print(
-            f"python -m tensorflow_tvm worker: cannot serve {where}: {error.message}. Is the port "
-            "in use?",
+            f"python -m tensorflow_tvm worker: cannot serve at port {port}: {reason}",
             file=sys.stderr,
         )
         return 1
@@ -128,6 +132,8 @@ def _read_options(options: argparse.Namespace, tf_config: str) -> dict[str, Any]
         index = 0
     if index is None:
         raise ValueError(f"job '{job}' has {count} tasks: give --task-index, 0 to {count - 1}.")
+    if isinstance(index, str) and index.isdecimal():  # as some schedulers write TF_CONFIG
+        index = int(index)
     if not isinstance(index, int) or not 0 <= index < count:
         raise ValueError(f"job '{job}' has {count} tasks, and no task {index}.")
     return {

@@ -350,6 +350,18 @@ def test_wrong_usage(tmp_path):
     assert "usage: python -m tensorflow_tvm doctor" in process.stderr
 
 
+def test_without_a_space_after_m(tmp_path):
+    write(tmp_path / "stubs" / "tensorflow.py", "raise ImportError('none')")
+    process = subprocess.run(
+        [sys.executable, "-mtensorflow_tvm", "doctor", "--help"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "stubs"), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.startswith("usage: python -m tensorflow_tvm doctor")
+
+
 def test_a_program_with_a_doctor_of_its_own(tmp_path):
     write(tmp_path / "clinic" / "__init__.py", "import tensorflow_tvm")
     write(tmp_path / "clinic" / "__main__.py", "import sys; print('clinic', *sys.argv[1:])")

@@ -20,12 +20,14 @@ import gc
 import os
 import threading
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tvm import te
 
 import tensorflow_tvm as tftvm
+from tensorflow_tvm.layers import TVMLayer, Weight
 from tensorflow_tvm.tests import libraries
 from tensorflow_tvm.tests.subprocesses import check_python
 from tensorflow_tvm.tests.workers import Process, Proxy, Worker, free_ports, running
@@ -231,6 +233,44 @@ def test_tape_around_a_function(cluster, cube):
         with tf.device(TASKS[1]):
             y = function(x)
     np.testing.assert_allclose(tape.gradient(y, x), 3 * X**2)
+
+
+def test_variables_there(cluster, cube):
+    with tf.device(TASKS[1]):
+        variable = tf.Variable(X)
+    assert "task:1" in variable.device
+    np.testing.assert_array_equal(cube(variable), X**3)  # here
+
+    def gradient():
+        with tf.GradientTape() as tape, tf.device(TASKS[1]):
+            y = cube(variable)
+        return tape.gradient(y, variable)
+
+    for function in (gradient, tf.function(gradient)):
+        np.testing.assert_allclose(function(), 3 * X**2)
+
+
+def test_a_keras_model_that_is_trained_there(cluster):
+    scale = tftvm.op(
+        lambda x, w: te.compute(x.shape, lambda i, j: x[i, j] * w[j], name="y"),
+        shapes=["n d", "d"],
+        gradient="auto",
+    )
+    data = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
+
+    def train(device):
+        with tf.device(device):
+            layer = TVMLayer(scale, [Weight("w", ["d"], "ones")])
+            model = keras.Sequential([keras.Input([3]), layer])
+            model.compile(keras.optimizers.SGD(0.1), "mse")
+            history = model.fit(data, 2 * data, batch_size=2, epochs=3, shuffle=False, verbose=0)
+            return layer.weights[0].value.device, history.history["loss"], model(data)
+
+    device, losses, y = train(TASKS[0])
+    assert "/job:worker" in device and "/job:worker" in y.device
+    _, expected_losses, expected = train(None)
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+    np.testing.assert_allclose(y, expected, rtol=1e-5)
 
 
 def _ways(function):

@@ -67,6 +67,11 @@ def _place(told):
             TF_CONFIG,
             ({"worker": ["a:1", "b:2"], "ps": ["c:3"]}, "ps", 0, None),
         ),
+        (
+            [],
+            TF_CONFIG.replace("1}", '"1"}'),
+            ({"worker": ["a:1", "b:2"], "ps": ["c:3"]}, "worker", 1, None),
+        ),
         (["--cluster", "worker=d:4"], TF_CONFIG, ({"worker": ["d:4"]}, "worker", 0, None)),
     ],
 )
@@ -126,15 +131,23 @@ def test_a_task_of_a_cluster():
     pytest.fail("no port stays free")
 
 
-def test_a_port_in_use():
+def _run_worker(*options):
+    main = "import sys; from tensorflow_tvm.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    return run_python(main, "worker", *options)
+
+
+@pytest.mark.parametrize("others", [[], ["--cluster", "worker=a:1"]])
+def test_a_port_in_use(others):
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
-        process = run_python(
-            "import sys; from tensorflow_tvm.__main__ import main; sys.exit(main(sys.argv[1:]))",
-            "worker",
-            "--port",
-            port,
-        )
+        process = _run_worker("--port", port, *others)
     assert process.returncode == 1
-    assert f"cannot serve localhost:{port}: " in process.stderr
+    assert f"cannot serve at port {port}: " in process.stderr
     assert "Is the port in use?" in process.stderr
+
+
+def test_an_unknown_protocol():
+    process = _run_worker("--port", 0, "--protocol", "pigeon")
+    assert process.returncode == 1
+    assert "TensorFlow has no protocol 'pigeon'" in process.stderr
+    assert "Is the port in use?" not in process.stderr
