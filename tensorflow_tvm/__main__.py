@@ -34,10 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     inspect = commands.add_parser(
         "inspect",
-        help="show what a library has",
-        description="Show a library's functions and their signatures. Loading it runs its code.",
+        help="show what a library or model has",
+        description="Show a library's functions and their signatures; loading it runs its code. Or "
+        "show which libraries a SavedModel has, which are not loaded.",
     )
-    inspect.add_argument("library", help="a shared library")
+    inspect.add_argument("path", help="a shared library, or the folder of a SavedModel")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     inspect.set_defaults(run=_inspect)
     tune = commands.add_parser(
@@ -79,14 +80,18 @@ def _inspect(options: argparse.Namespace) -> int:
     import tensorflow as tf
 
     import tensorflow_tvm as tftvm
+    from tensorflow_tvm import saved_models
 
     try:
-        module = tftvm.Module(options.library)
-        description = _describe(module)
+        if tf.io.gfile.isdir(options.path):
+            libraries = saved_models.libraries(options.path)
+            description, table = {"model": options.path, "libraries": libraries}, _model_table
+        else:
+            description, table = _describe(tftvm.Module(options.path)), _table
     except (tf.errors.OpError, ValueError) as error:
         print(error.message if isinstance(error, tf.errors.OpError) else error, file=sys.stderr)
         return 1
-    print(json.dumps(description, indent=2) if options.json else _table(description))
+    print(json.dumps(description, indent=2) if options.json else table(description))
     return 0
 
 
@@ -139,6 +144,20 @@ def _describe(module: Any) -> dict[str, Any]:
         "cuda_architectures": architectures_in(module._library.content()),
         "functions": functions,
     }
+
+
+def _model_table(description: dict[str, Any]) -> str:
+    lines = [f"model      {description['model']}"]
+    for said in description["libraries"]:
+        size = said["bytes"]
+        lines += [
+            "",
+            f"library    {said['library']}",
+            f"digest     {said['digest']}",
+            f"size       {'not in the model' if size is None else f'{size:,} bytes'}",
+            f"functions  {', '.join(said['functions'])}",
+        ]
+    return "\n".join(lines if description["libraries"] else [*lines, "", "It calls no library."])
 
 
 def _table(description: dict[str, Any]) -> str:

@@ -353,12 +353,10 @@ def _trust(results: dict[str, Any]) -> Iterator[Row]:
         row = Row(name, value or "(empty: nothing may be loaded)")
         message = said.get(name) or ""
         # That it refuses our own library is what it is for.
-        if (
-            message
-            and "does not list its digest" not in message
-            and " allows files in " not in message
-        ):
-            row.problem, row.cure = message, "Correct the variable, or unset it to allow all"
+        meant = re.search("does not list its digest| allows files in |allows nothing", message)
+        if message and (not meant or "which is not there" in message):
+            what = message.partition("': ")[2].rstrip(".")  # without the library's name
+            row.problem, row.cure = what, "Correct the variable, or unset it to allow all"
         yield row
 
 

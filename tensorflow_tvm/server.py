@@ -121,8 +121,7 @@ def _read_options(options: argparse.Namespace, tf_config: str) -> dict[str, Any]
         cluster = {job: [f"localhost:{port}"]}
     else:
         raise ValueError(
-            "it is not said where to listen. Give --port, or --cluster and --task-index, or set "
-            "TF_CONFIG."
+            "no address to listen on. Give --port, or --cluster and --task-index, or set TF_CONFIG."
         )
     if job not in cluster:
         raise ValueError(f"the cluster has no job '{job}'. It has: {', '.join(cluster)}.")
@@ -183,5 +182,7 @@ def _check_cluster(cluster: Any, what: str) -> dict[str, list[str]]:
         for address in addresses:
             host, _, port = str(address).rpartition(":")
             if not host or not port.isdecimal() or int(port) > _LARGEST_PORT:
-                raise ValueError(f"{what}: '{address}' of job '{job}' is no HOST:PORT; {expected}.")
+                raise ValueError(
+                    f"{what}: '{address}' of job '{job}' is not a HOST:PORT; {expected}."
+                )
     return dict(cluster)

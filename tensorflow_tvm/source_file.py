@@ -51,7 +51,12 @@ def read(path: str, only: Sequence[str] = ()) -> tuple[Any, dict[str, Callable]]
         If it cannot be read.
     """
     sys.path.insert(0, str(Path(path).parent))
-    names = runpy.run_path(path)
+    try:
+        names = runpy.run_path(path)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"it is not Python ({error}); expected the file that defines the functions"
+        ) from None
     functions = names.get("FUNCTIONS")
     if functions is None:
         functions = _prim_funcs(names)

@@ -16,10 +16,11 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).absolute().parents[1]
+MANIFEST = "manifest.json"
 OPS = ["_tvm_dso_ops.so", "_tvm_dso_xla.so"]
 
 
@@ -46,22 +47,9 @@ def find_tvm_runtime() -> list[Path]:
         if files := sorted(Path(folder, "lib").glob("libtvm_runtime*.so")):
             return files
     raise RuntimeFolderError(
-        "apache-tvm, whose runtime is to be copied, is not installed: pip install apache-tvm"
+        "apache-tvm, whose runtime is to be copied, is not installed: pip install "
+        "apache-tvm==0.27.0.post1"
     )
-
-
-def graph_nodes(model: Path) -> Iterator:
-    """All nodes of a SavedModel's graphs and functions."""
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    try:
-        saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
-    except OSError as error:
-        raise RuntimeFolderError(f"{model} is no SavedModel: {error}") from error
-    for graph in saved.meta_graphs:
-        yield from graph.graph_def.node
-        for function in graph.graph_def.library.function:
-            yield from function.node_def
 
 
 def needs_tvm_runtime(models: Sequence[Path]) -> bool:
@@ -73,19 +61,18 @@ def needs_tvm_runtime(models: Sequence[Path]) -> bool:
     import tensorflow as tf
 
     import tensorflow_tvm as tftvm
+    from tensorflow_tvm import saved_models
 
     modules = []
-    for node in (node for model in models for node in graph_nodes(model)):
-        if node.op in ("TVM>DSOOp", "TVM>StatefulDSOOp"):
+    for node in (node for model in models for node in saved_models.nodes(str(model))):
+        if node.op in saved_models.OPS:
             if "device" in json.loads(node.attr["callee"].s):  # its memory is the runtime's
                 return True
-        elif node.op == "Const" and node.attr["dtype"].type == tf.uint8.as_datatype_enum:
-            content = tf.make_ndarray(node.attr["value"].tensor).tobytes()
-            if content.startswith(b"\x7fELF"):
-                try:
-                    modules.append(tftvm.Module(content))
-                except tf.errors.OpError as error:
-                    raise RuntimeFolderError(f"in node {node.name}: {error.message}") from error
+        elif (content := saved_models.library_in(node)) is not None:
+            try:
+                modules.append(tftvm.Module(content))
+            except tf.errors.OpError as error:
+                raise RuntimeFolderError(f"in node {node.name}: {error.message}") from error
     return "/libtvm_runtime.so" in Path("/proc/self/maps").read_text()
 
 
@@ -133,10 +120,25 @@ def manifest(files: Sequence[Path], with_tvm: bool) -> dict:
     }
 
 
+def _may_be_replaced(output: Path) -> bool:
+    """Whether a folder is empty, or has what the manifest in it lists and nothing else."""
+    if not output.is_dir():
+        return False
+    names = {path.name for path in output.iterdir()}
+    try:
+        listed = json.loads((output / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return not names
+    return names == {MANIFEST, *listed}
+
+
 def make(output: Path, models: Sequence[Path], tvm_runtime: bool) -> list[Path]:
     """Writes the folder, and returns its libraries."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise RuntimeFolderError(f"{output} is there and not empty: give a new folder")
+    if output.exists() and not _may_be_replaced(output):
+        raise RuntimeFolderError(
+            f"{output} is there, and is neither empty nor a folder that this has made: give a new "
+            "one"
+        )
     sources = find_ops()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
@@ -155,9 +157,13 @@ def make(output: Path, models: Sequence[Path], tvm_runtime: bool) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix=f"{output.name}-", dir=output.parent) as folder:
         files = [Path(shutil.copyfile(source, Path(folder, source.name))) for source in sources]
         text = json.dumps(manifest(files, with_tvm), indent=2)
-        Path(folder, "manifest.json").write_text(text + "\n")
-        made = Path(shutil.copytree(folder, output, dirs_exist_ok=True))
-    return [made / file.name for file in files]
+        Path(folder, MANIFEST).write_text(text + "\n")
+        if output.exists():
+            shutil.rmtree(output)
+        output.mkdir()
+        for path in Path(folder).iterdir():
+            shutil.copyfile(path, output / path.name)
+    return [output / file.name for file in files]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -179,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = make(
             here / options.output, [here / model for model in options.model], options.tvm_runtime
         )
-    except (ImportError, OSError, RuntimeFolderError) as error:
+    except (ImportError, OSError, ValueError, RuntimeFolderError) as error:
         print(f"runtime_folder: {error}", file=sys.stderr)
         return 1
     for file in files:

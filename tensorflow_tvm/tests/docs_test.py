@@ -30,7 +30,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 # Messages of TensorFlow and of TVM's generated code.
 FOREIGN = re.compile(
     r"Expected … arguments|Mismatched|expected to match|Op type not|No registered|Cannot assign|"
-    r"Expected string|ALREADY_EXISTS|Cannot parse file|.*is neither a type of"
+    r"Expected string|ALREADY_EXISTS|Cannot parse file|.*is neither a type of|"
+    r"could not be deserialized|\(none\)|Socket closed|Unable to find a context|unknown device"
 )
 
 

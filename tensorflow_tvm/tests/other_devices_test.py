@@ -327,7 +327,7 @@ def test_runtime_that_is_not_installed(addone_path):
             addone(tf.constant([1.0]))
         except tf.errors.FailedPreconditionError as error:
             assert "opencl:0, and the TVM runtime (libtvm_runtime.so) is needed" in str(error)
-            assert "pip install apache-tvm" in str(error)
+            assert "pip install 'tensorflow_tvm[compiler]'" in str(error)
         else:
             raise AssertionError
         """,

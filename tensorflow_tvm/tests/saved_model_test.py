@@ -32,6 +32,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from tvm import te, topi
 
 import tensorflow_tvm as tftvm
+from tensorflow_tvm.__main__ import main
 from tensorflow_tvm.tests import libraries
 from tensorflow_tvm.tests.subprocesses import run_python
 
@@ -158,12 +159,12 @@ def test_library_that_needs_the_runtime_says_so(tmp_path, folders_without_tvm):
         assert lines[0].startswith("FailedPreconditionError")
         assert "'argsort' of library 'argsort.so'" in lines[0]
         assert (
-            "The TVM runtime, which may have it, is not installed: pip install apache-tvm"
-            in (lines[0])
+            "The TVM runtime, which may have it, is not installed: pip install 'tensorflow_tvm[comp"
+            in lines[0]
         )
         assert lines[1].startswith("FailedPreconditionError")
         assert "Cannot load library 'waiting.so': the TVM runtime (libtvm_runtime.so)" in lines[1]
-        assert "Install it: pip install apache-tvm" in lines[1]
+        assert "Install it: pip install 'tensorflow_tvm[compiler]'" in lines[1]
 
 
 class _Scale(tf.Module):
@@ -381,6 +382,36 @@ def test_ten_functions_share_one_copy_of_the_bytes(library, tmp_path, check_with
     )
     assert output.splitlines() == ["4.0 6.0 4.0 4.0 6.0 4.0 4.0 6.0 4.0 4.0", "1"]
     assert _copies(tmp_path / "again", content) == 1
+
+
+def test_inspect_shows_the_libraries_of_a_model_and_loads_none(
+    library, tmp_path, capsys, monkeypatch
+):
+    module = tftvm.Module(library)
+    model = tf.Module()
+    model.call = tf.function(lambda x: module["addone"](x), input_signature=[tf.TensorSpec([None])])
+    folder = str(tmp_path / "model")
+    tf.saved_model.save(model, folder)
+    monkeypatch.setenv("TENSORFLOW_TVM_TRUSTED_DIGESTS", "")
+    expected = {
+        "library": "library.so",
+        "digest": module.digest,
+        "bytes": os.path.getsize(library),
+        "functions": ["addone"],
+    }
+    assert main(["inspect", "--json", folder]) == 0
+    assert json.loads(capsys.readouterr().out) == {"model": folder, "libraries": [expected]}
+    assert main(["inspect", folder]) == 0
+    printed = capsys.readouterr().out
+    assert f"digest     {module.digest}" in printed and "functions  addone" in printed
+
+    file = tmp_path / "model" / "saved_model.pb"
+    file.write_bytes(file.read_bytes().replace(b"\x7fELF", b"\x7fFLE"))
+    assert main(["inspect", folder]) == 0
+    assert "size       not in the model" in capsys.readouterr().out
+    file.write_bytes(b"no model")
+    assert main(["inspect", folder]) == 1
+    assert f"{folder} is not a SavedModel" in capsys.readouterr().err
 
 
 def test_one_constant_in_a_tf1_graph(library):

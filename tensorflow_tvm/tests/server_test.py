@@ -82,14 +82,14 @@ def test_options(options, tf_config, expected):
 @pytest.mark.parametrize(
     ("options", "tf_config", "message"),
     [
-        ([], "", "not said where to listen"),
+        ([], "", "no address to listen on"),
         ([], "{", "TF_CONFIG is not JSON"),
         ([], "[]", "TF_CONFIG must be as"),
         ([], '{"cluster": []}', "TF_CONFIG's cluster: expected jobs"),
         (["--port", "65536"], "", "--port must be from 0 to 65535, given 65536"),
-        (["--cluster", "worker"], "", "'' of job 'worker' is no HOST:PORT"),
-        (["--cluster", "worker=a"], "", "'a' of job 'worker' is no HOST:PORT"),
-        (["--cluster", "worker=a:70000"], "", "'a:70000' of job 'worker' is no HOST:PORT"),
+        (["--cluster", "worker"], "", "'' of job 'worker' is not a HOST:PORT"),
+        (["--cluster", "worker=a"], "", "'a' of job 'worker' is not a HOST:PORT"),
+        (["--cluster", "worker=a:70000"], "", "'a:70000' of job 'worker' is not a HOST:PORT"),
         (["--cluster", "=a:1"], "", "expected jobs and their tasks"),
         (["--cluster", "{x"], "", "--cluster is not JSON"),
         (["--cluster", '{"worker": "a:1"}'], "", "expected jobs and their tasks"),

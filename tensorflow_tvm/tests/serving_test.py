@@ -431,12 +431,22 @@ def test_manifest(runtime, model):
 def test_runtime_folder_refuses(models, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
-    assert "is there and not empty: give a new folder" in _failure(
+    assert "is neither empty nor a folder that this has made: give a new one" in _failure(
         _runtime_folder(tmp_path / "full")
     )
     process = _runtime_folder(tmp_path / "new", "--model", tmp_path)
-    assert f"{tmp_path} is no SavedModel" in _failure(process)
+    assert f"{tmp_path} is not a SavedModel" in _failure(process)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_runtime_folder_may_be_made_anew(tmp_path):
+    folder = tmp_path / "new"
+    assert _runtime_folder(folder, "--tvm-runtime").returncode == 0
+    assert _runtime_folder(folder).returncode == 0
+    assert not (folder / "libtvm_runtime.so").exists() and (folder / "libtvm_ffi.so").exists()
+    (folder / "notes").touch()
+    assert "give a new one" in _failure(_runtime_folder(folder))
+    assert (folder / "notes").exists()
 
 
 def test_tvm_runtime_where_it_is_asked_for(tmp_path):

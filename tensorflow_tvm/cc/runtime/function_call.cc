@@ -325,7 +325,7 @@ absl::Status FunctionCall::CallError(CallContext* context, absl::Span<const DLTe
     status_code = absl::StatusCode::kFailedPrecondition;
     absl::StrAppend(&message,
                     " The TVM runtime, which may have it, is not installed: pip install "
-                    "apache-tvm. Without Python, put it beside the op library");
+                    "'tensorflow_tvm[compiler]'. Without Python, put it beside the op library.");
   }
   if (absl::StrContains(message, "Expected `ffi.Tensor` but got `DLTensor*`")) {
     absl::StrAppend(&message,

@@ -96,7 +96,8 @@ class TvmRuntime {
     if (handle == nullptr) {
       return absl::FailedPreconditionError(absl::StrCat(
           "the TVM runtime (libtvm_runtime.so) is needed and cannot be loaded: ", LastLoaderError(),
-          ". Install it: pip install apache-tvm. Without Python, put it beside the op library"));
+          ". Install it: pip install 'tensorflow_tvm[compiler]'. Without Python, put it beside the "
+          "op library"));
     }
     open("libtvm_runtime_extra.so");  // contributed packed functions, such as sorting
     if (!cuda_folder_.empty()) {      // where it is there, the loader need not look for it

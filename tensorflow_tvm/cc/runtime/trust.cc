@@ -70,7 +70,8 @@ absl::StatusOr<std::vector<std::string>> ReadDigestFile(const std::string& path)
   };
   const auto unreadable = [&refuse](absl::string_view why) {
     return refuse(
-        absl::StrCat("is neither a list of digests nor a file that can be read (", why, ")"));
+        absl::StrCat("is neither a list of digests nor a file that can be read (", why,
+                     "); a digest has 64 hexadecimal digits"));
   };
   struct stat status;
   if (stat(path.c_str(), &status) != 0) return unreadable(std::strerror(errno));
@@ -118,6 +119,11 @@ std::string RealPath(const std::string& path) {
 
 absl::Status CheckRoots(absl::string_view value, absl::string_view file) {
   const std::vector<std::string> roots = absl::StrSplit(value, ':', absl::SkipEmpty());
+  if (roots.empty()) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(kRoots, " is empty, which allows nothing; name folders, or unset it"));
+  }
+  std::vector<std::string> names;
   for (const std::string& root : roots) {
     if (root.front() != '/') {
       return absl::PermissionDeniedError(
@@ -125,13 +131,13 @@ absl::Status CheckRoots(absl::string_view value, absl::string_view file) {
                        "', which depends on the current folder; give absolute paths"));
     }
     const std::string real = RealPath(root);
+    names.push_back(absl::StrCat(root, real.empty() ? " (which is not there)" : ""));
     if (real.empty()) continue;
     const std::string folder = real == "/" ? real : absl::StrCat(real, "/");
     if (absl::StartsWith(file, folder)) return absl::OkStatus();
   }
   return absl::PermissionDeniedError(absl::StrCat(
-      kRoots, " allows files in ", roots.empty() ? "no folder" : absl::StrJoin(roots, ", "),
-      " only, and ",
+      kRoots, " allows files in ", absl::StrJoin(names, ", "), " only, and ",
       file.empty()
           ? absl::StrCat("these bytes come from a graph, from Python or from another machine; ",
                          "list their digest in ", kDigests, ", if you trust them")
