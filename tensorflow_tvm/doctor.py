@@ -21,6 +21,7 @@ What may fail or crash, `doctor_probe` does in another process.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -164,7 +165,8 @@ def _probe() -> tuple[dict[str, dict[str, Any]], Row | None]:
     if status is None:
         ended = f"did not end within {_SECONDS:.0f} seconds"
     elif status < 0:
-        ended = f"ended the process by {signal.Signals(-status).name}"
+        names = {number.value: number.name for number in signal.Signals}
+        ended = f"ended the process by {names.get(-status, f'signal {-status}')}"
     else:
         ended = f"ended the process with status {status}"
     problem = "; ".join([f"{step} {ended}", *words])
@@ -374,7 +376,10 @@ def _cache() -> Row:
             "Set TENSORFLOW_TVM_CACHE_DIR to a folder of your own (chmod 700), or to nothing to do "
             "without the cache",
         )
-    sizes = [file.stat().st_size for file in Path(path).glob("*.so")]
+    sizes = []
+    for file in Path(path).glob("*.so"):
+        with contextlib.suppress(FileNotFoundError):  # another process may tidy up
+            sizes.append(file.stat().st_size)
     return Row("cache", f"{path}, libraries: {len(sizes)}, {sum(sizes) / 2**20:.1f} MiB")
 
 

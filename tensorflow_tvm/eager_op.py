@@ -73,6 +73,12 @@ def other_task(device: str | None = None) -> tuple[str, int] | None:
     return None if task in ((None, 0), (cluster.job_name, cluster.task_index)) else task
 
 
+def has_device_scope(graph: tf.Graph) -> bool:
+    """Whether something says where the next op of a graph is placed."""
+    colocated = graph._colocation_stack.peek_objs()
+    return bool(graph._device_functions_outer_to_inner or colocated)
+
+
 @functools.lru_cache(maxsize=1024)
 def _task(device: str) -> tuple[str | None, int]:
     spec = tf.DeviceSpec.from_string(device)

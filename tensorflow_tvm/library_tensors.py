@@ -93,6 +93,8 @@ class LibraryTensors:
         what they take is sent at each call, unless it is computed there: a function without
         arguments, which is sent once, returns the bytes.
         """
+        if not eager_op.has_device_scope(graph):
+            return self._eager_constant()
         with graph.as_default(), tf.control_dependencies(None), tf.device("/cpu:0"):
             device = tf.no_op().device  # of the machine that the device scope names
             if eager_op.other_task(device) is None:

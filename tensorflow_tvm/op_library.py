@@ -41,7 +41,7 @@ _DOCTOR = "`python -m tensorflow_tvm doctor` looks for the reason."
 # cannot live in one process, and one that is loaded already is shared.
 try:
     import tvm_ffi
-except ImportError as error:
+except (ImportError, OSError, RuntimeError) as error:  # it raises the latter without its library
     raise ImportError(
         "tensorflow_tvm needs the package apache-tvm-ffi, which cannot be imported "
         f"({error}). Install it: pip install apache-tvm-ffi==0.1.14.post1"
