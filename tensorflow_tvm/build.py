@@ -22,7 +22,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tensorflow_tvm import op_library
+from tensorflow_tvm import op_library, versions
 from tensorflow_tvm.module import Module
 
 
@@ -143,9 +143,11 @@ def compiler() -> ModuleType:
     except ImportError as error:
         raise ImportError(
             f"Compiling needs apache-tvm, which cannot be imported: {error}. Install it: pip "
-            f"install apache-tvm==0.27.0.post1 apache-tvm-ffi{op_library.TVM_FFI_TO_COMPILE}"
+            f"install apache-tvm=={versions.TVM} apache-tvm-ffi=={versions.TVM_FFI_TO_COMPILE}"
         ) from error
-    op_library.check_tvm_ffi(op_library.TVM_FFI_TO_COMPILE, "Compiling with apache-tvm 0.27")
+    op_library.check_tvm_ffi(
+        f"=={versions.TVM_FFI_TO_COMPILE}", f"Compiling with apache-tvm {versions.TVM}"
+    )
     from tensorflow_tvm import compiler as module
 
     return module

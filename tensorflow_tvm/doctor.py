@@ -37,7 +37,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tensorflow_tvm import __version__, build_cache
+from tensorflow_tvm import __version__, build_cache, versions
 
 DESCRIPTION = (
     "Show what is installed and how it is set up, load the op library, and run and compile "
@@ -45,11 +45,10 @@ DESCRIPTION = (
     "there is, and 2 if the command line is wrong."
 )
 
-_TENSORFLOW = "2.21"
 _INSTALL = {
-    "tvm_ffi": "pip install apache-tvm-ffi==0.1.14.post1",
-    "tensorflow": f"pip install 'tensorflow-cpu=={_TENSORFLOW}.*', or for GPUs "
-    f"'tensorflow[and-cuda]=={_TENSORFLOW}.*'",
+    "tvm_ffi": f"pip install apache-tvm-ffi=={versions.TVM_FFI_TO_COMPILE}",
+    "tensorflow": f"pip install 'tensorflow-cpu=={versions.TENSORFLOW}.*', or for GPUs "
+    f"'tensorflow[and-cuda]=={versions.TENSORFLOW}.*'",
 }
 _REINSTALL = "Install the wheel again, or in a checkout: ./bazelw build //tensorflow_tvm:ops"
 _CRASHED = (
@@ -269,7 +268,7 @@ def _op_library(results: dict[str, Any]) -> Iterator[Row]:
 
 def _compiler(results: dict[str, Any]) -> Iterator[Row]:
     runtime = results.get("tvm_runtime")
-    reinstall = "pip install --force-reinstall --no-deps apache-tvm==0.27.0.post1"
+    reinstall = f"pip install --force-reinstall --no-deps apache-tvm=={versions.TVM}"
     if runtime and runtime.get("path", "") is None:
         yield Row(
             "TVM", "not installed; compiling needs it: pip install 'tensorflow_tvm[compiler]'"
@@ -318,8 +317,8 @@ def _cuda_packages(results: dict[str, Any], tensorflow: dict[str, Any]) -> Itera
             "TensorFlow's GPUs",
             "none",
             "the driver has GPUs, and TensorFlow does not see them",
-            f"pip install 'tensorflow[and-cuda]=={_TENSORFLOW}.*', and see what TensorFlow logs "
-            "with TF_CPP_MIN_LOG_LEVEL=0",
+            f"pip install 'tensorflow[and-cuda]=={versions.TENSORFLOW}.*', and see what TensorFlow "
+            "logs with TF_CPP_MIN_LOG_LEVEL=0",
         )
     else:
         yield Row("TensorFlow's GPUs", str(len(tensorflow["gpus"])))

@@ -24,13 +24,10 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
+from tensorflow_tvm import versions
+
 _FILE = "_tvm_dso_ops.so"
 _XLA_FILE = "_tvm_dso_xla.so"  # beside it; what XLA compiles the ops to
-
-# pyproject.toml has the same bounds. The first are those that the op library was tried with; with
-# newer ones than the second, tuning by TVM 0.27 crashes.
-TVM_FFI = ">=0.1.14.post1,<0.1.16"
-TVM_FFI_TO_COMPILE = "==0.1.14.post1"
 
 _REBUILD = (
     "Install the wheel again, or in a checkout build it again: ./bazelw build //tensorflow_tvm:ops"
@@ -44,7 +41,7 @@ try:
 except (ImportError, OSError, RuntimeError) as error:  # it raises the latter without its library
     raise ImportError(
         "tensorflow_tvm needs the package apache-tvm-ffi, which cannot be imported "
-        f"({error}). Install it: pip install apache-tvm-ffi==0.1.14.post1"
+        f"({error}). Install it: pip install apache-tvm-ffi=={versions.TVM_FFI_TO_COMPILE}"
     ) from error
 
 try:
@@ -52,7 +49,8 @@ try:
 except ImportError as error:
     raise ImportError(
         f"tensorflow_tvm needs TensorFlow, which cannot be imported ({error}). Install it: pip "
-        "install 'tensorflow-cpu==2.21.*', or for GPUs 'tensorflow[and-cuda]==2.21.*'"
+        f"install 'tensorflow-cpu=={versions.TENSORFLOW}.*', or for GPUs "
+        f"'tensorflow[and-cuda]=={versions.TENSORFLOW}.*'"
     ) from error
 
 from packaging.specifiers import SpecifierSet  # noqa: E402
@@ -144,7 +142,7 @@ def _distribution() -> str:
 def _load() -> ModuleType:
     path = find()
     check(path, tf.__version__)
-    check_tvm_ffi(TVM_FFI, "tensorflow_tvm")
+    check_tvm_ffi(versions.TVM_FFI, "tensorflow_tvm")
     try:
         ops = tf.load_op_library(str(path))
     except tf.errors.NotFoundError as error:

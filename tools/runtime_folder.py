@@ -42,13 +42,15 @@ def find_ops() -> list[Path]:
 
 def find_tvm_runtime() -> list[Path]:
     """TVM's runtime libraries; those for devices load only where the device's driver is."""
+    from tensorflow_tvm import versions
+
     tvm = importlib.util.find_spec("tvm")
     for folder in (tvm.submodule_search_locations or []) if tvm else []:
         if files := sorted(Path(folder, "lib").glob("libtvm_runtime*.so")):
             return files
     raise RuntimeFolderError(
         "apache-tvm, whose runtime is to be copied, is not installed: pip install "
-        "apache-tvm==0.27.0.post1"
+        f"apache-tvm=={versions.TVM}"
     )
 
 

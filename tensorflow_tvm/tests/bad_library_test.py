@@ -29,7 +29,7 @@ import tensorflow as tf
 import tvm_ffi
 
 import tensorflow_tvm as tftvm
-from tensorflow_tvm import op_library
+from tensorflow_tvm import op_library, versions
 from tensorflow_tvm.tests import libraries
 from tensorflow_tvm.tests.subprocesses import run_python
 
@@ -530,17 +530,17 @@ def test_import_beside_what_it_cannot_run_with(before, messages):
 def test_versions_of_tvm_ffi(version, fits, monkeypatch):
     monkeypatch.setattr(op_library.tvm_ffi, "__version__", version)
     if fits:
-        op_library.check_tvm_ffi(op_library.TVM_FFI, "It")
+        op_library.check_tvm_ffi(versions.TVM_FFI, "It")
         return
-    with _raises(ImportError, f"It needs apache-tvm-ffi{op_library.TVM_FFI}", f"-ffi {version} is"):
-        op_library.check_tvm_ffi(op_library.TVM_FFI, "It")
+    with _raises(ImportError, f"It needs apache-tvm-ffi{versions.TVM_FFI}", f"-ffi {version} is"):
+        op_library.check_tvm_ffi(versions.TVM_FFI, "It")
 
 
 def test_compiling_with_a_tvm_ffi_that_crashes_tvm(monkeypatch):
     monkeypatch.setattr(op_library.tvm_ffi, "__version__", "0.1.15.post2")
     with _raises(
         ImportError,
-        "Compiling with apache-tvm 0.27 needs apache-tvm-ffi==0.1.14.post1",
+        "Compiling with apache-tvm 0.27.0.post1 needs apache-tvm-ffi==0.1.14.post1",
         "apache-tvm-ffi 0.1.15.post2 is installed",
     ):
         tftvm.build([])

@@ -34,7 +34,7 @@ from pathlib import Path
 import pytest
 
 import tensorflow_tvm as tftvm
-from tensorflow_tvm import op_library
+from tensorflow_tvm import op_library, versions
 
 ROOT = Path(__file__).absolute().parents[2]
 PACKAGE = ROOT / "tensorflow_tvm"
@@ -153,9 +153,13 @@ def _sorted(requirement: str) -> str:
 def test_metadata_has_the_bounds_that_are_checked():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert f"apache-tvm-ffi{op_library.TVM_FFI}" in project["dependencies"]
-    assert f"apache-tvm-ffi{op_library.TVM_FFI_TO_COMPILE}" in extras["compiler"]
+    assert f"apache-tvm-ffi{versions.TVM_FFI}" in project["dependencies"]
+    assert extras["compiler"] == [
+        f"apache-tvm=={versions.TVM}",
+        f"apache-tvm-ffi=={versions.TVM_FFI_TO_COMPILE}",
+    ]
     major, minor, _ = op_library.built_for(op_library.find()).split(".")
+    assert versions.TENSORFLOW == f"{major}.{minor}"
     for name in ("tensorflow", "tensorflow-cpu"):
         bound = f"{name}>={major}.{minor},<{major}.{int(minor) + 1}"
         assert extras[name] == [bound]
