@@ -192,7 +192,8 @@ def test_missing_packed_function_names_the_package(argsort_path):
         """,
         argsort_path,
     )
-    assert "tvm.contrib.sort.argsort" in output and "pip install apache-tvm" in output
+    assert "tvm.contrib.sort.argsort" in output
+    assert "pip install 'tensorflow_tvm[compiler]'" in output
 
 
 def test_tvm_thread_pool_on_request(parallel_path):
