@@ -318,19 +318,15 @@ def test_doctor(installed, tmp_path):
 def test_what_importing_it_brings(installed, tmp_path):
     code = """
     import sys
-    import time
     import tensorflow
     before = {*sys.modules}
-    begin = time.process_time()
     import tensorflow_tvm
-    print(time.process_time() - begin)
     new = {name.partition(".")[0] for name in {*sys.modules} - before}
     print(*sorted(new - {*sys.stdlib_module_names}))
     print(*sorted(name for name in sys.modules if name.startswith("tensorflow_tvm.")))
     """
     printed = run(installed[0], "-c", textwrap.dedent(code), cwd=tmp_path)
-    seconds, packages, modules = printed.splitlines()
-    assert float(seconds) < 0.3
+    packages, modules = printed.splitlines()
     # No compiler, and nothing of tuning, which take a second or more. What TensorFlow makes of an
     # op library is a module that is called like a digest.
     named = {name for name in packages.split() if not re.fullmatch("[0-9a-f]{40}", name)}
