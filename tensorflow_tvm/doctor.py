@@ -46,9 +46,8 @@ DESCRIPTION = (
 )
 
 _INSTALL = {
-    "tvm_ffi": f"pip install apache-tvm-ffi=={versions.TVM_FFI_TO_COMPILE}",
-    "tensorflow": f"pip install 'tensorflow-cpu=={versions.TENSORFLOW}.*', or for GPUs "
-    f"'tensorflow[and-cuda]=={versions.TENSORFLOW}.*'",
+    "tvm_ffi": versions.INSTALL_TVM_FFI,
+    "tensorflow": versions.INSTALL_TENSORFLOW,
 }
 _REINSTALL = "Install the wheel again, or in a checkout: ./bazelw build //tensorflow_tvm:ops"
 _CRASHED = (
@@ -202,10 +201,10 @@ def _machine() -> Iterator[Row]:
 
 
 def _packages(results: dict[str, Any]) -> Iterator[Row]:
-    versions = {}
+    installed = {}
     for name in ("tensorflow", "tensorflow-cpu"):
         try:
-            versions[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     for step, label, name in [
@@ -224,10 +223,10 @@ def _packages(results: dict[str, Any]) -> Iterator[Row]:
         yield row
         if step == "tensorflow" and result and "flags" in result:
             yield Row("ABI flags", " ".join(result["flags"]))
-    if {"tensorflow", "tensorflow-cpu"} <= versions.keys():
+    if {"tensorflow", "tensorflow-cpu"} <= installed.keys():
         yield Row(
             "TensorFlow twice",
-            f"tensorflow {versions['tensorflow']}, tensorflow-cpu {versions['tensorflow-cpu']}",
+            f"tensorflow {installed['tensorflow']}, tensorflow-cpu {installed['tensorflow-cpu']}",
             "both are installed, into the same folder: the files are a mixture",
             "pip uninstall tensorflow tensorflow-cpu, and install one of them",
         )

@@ -41,16 +41,15 @@ try:
 except (ImportError, OSError, RuntimeError) as error:  # it raises the latter without its library
     raise ImportError(
         "tensorflow_tvm needs the package apache-tvm-ffi, which cannot be imported "
-        f"({error}). Install it: pip install apache-tvm-ffi=={versions.TVM_FFI_TO_COMPILE}"
+        f"({error}). Install it: {versions.INSTALL_TVM_FFI}"
     ) from error
 
 try:
     import tensorflow as tf
 except ImportError as error:
     raise ImportError(
-        f"tensorflow_tvm needs TensorFlow, which cannot be imported ({error}). Install it: pip "
-        f"install 'tensorflow-cpu=={versions.TENSORFLOW}.*', or for GPUs "
-        f"'tensorflow[and-cuda]=={versions.TENSORFLOW}.*'"
+        f"tensorflow_tvm needs TensorFlow, which cannot be imported ({error}). Install it: "
+        f"{versions.INSTALL_TENSORFLOW}"
     ) from error
 
 from packaging.specifiers import SpecifierSet  # noqa: E402

@@ -22,3 +22,9 @@ TVM_FFI = ">=0.1.14.post1,<0.1.16"  # to run libraries: docs/installation.md say
 # To compile. With a newer tvm-ffi, this TVM crashes.
 TVM = "0.27.0.post1"
 TVM_FFI_TO_COMPILE = "0.1.14.post1"
+
+INSTALL_TENSORFLOW = (
+    f"pip install 'tensorflow-cpu=={TENSORFLOW}.*', or for GPUs "
+    f"'tensorflow[and-cuda]=={TENSORFLOW}.*'"
+)
+INSTALL_TVM_FFI = f"pip install apache-tvm-ffi=={TVM_FFI_TO_COMPILE}"
