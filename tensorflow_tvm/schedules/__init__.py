@@ -37,9 +37,9 @@ from tensorflow_tvm.schedules import (
     divisions,
     float8,
     gpu,
+    pipeline,
     sizes,
     temporaries,
-    vector_math,
 )
 from tensorflow_tvm.schedules.bounds import check_bounds, require
 from tensorflow_tvm.tuning import database
@@ -97,12 +97,12 @@ def by_rules(
     notes = {} if notes is None else notes
     if "gpu" in target.keys:
         return gpu.schedule(function, target, notes)
-    return cpu.schedule(function, target, libm, notes)
+    return cpu.schedule(function, target, libm, notes).with_attr(pipeline.LIBM, libm)
 
 
 def for_search(function: tirx.PrimFunc, libm: bool = False) -> tirx.PrimFunc:
     """Return `function`, whose bounds have been checked, as schedules are searched for: without."""
-    return function if libm else function.with_body(vector_math.rewrite(function.body))
+    return function.with_attr(pipeline.LIBM, libm)
 
 
 def _tuned(
