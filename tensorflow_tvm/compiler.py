@@ -39,6 +39,7 @@ from tvm.support import cc
 
 from tensorflow_tvm import build_cache, device_code, metadata, prim_functions, schedules, targets
 from tensorflow_tvm.gradients import Gradient
+from tensorflow_tvm.schedules import pipeline
 
 # What compiles for CUDA: nvcc, its version, the architectures.
 Toolkit = tuple[str, str, tuple[str, ...]]
@@ -111,7 +112,7 @@ def compile_library(
             function = prim_functions.widen_attrs(schedules.apply(function, parsed, libm))
             gradient = (links or {}).get(key)
             said[key] = metadata.Said(signature, gradient, schedules.in_place(function))
-            scheduled[key] = function.with_attr("global_symbol", key)
+            scheduled[key] = function.with_attrs({"global_symbol": key, pipeline.LIBM: libm})
     module = tvm.IRModule(scheduled)
     what = ", ".join(functions)
     key = _cache_key(module, parsed, toolkit, carried, said)
@@ -136,7 +137,7 @@ def _cache_key(
         "toolkit": toolkit,
         "carried": carried and hashlib.sha256(carried).hexdigest(),
         "said": {name: metadata.write(what, ()) for name, what in said.items()},
-        "versions": [tvm.__version__, tvm_ffi.__version__],
+        "versions": [tvm.__version__, tvm_ffi.__version__, pipeline.version()],
         "metadata": _METADATA_HEAD + _METADATA_FUNCTION + _METADATA_FEATURES,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -164,11 +165,12 @@ def _compile(
                 _compile_metadata(said, devices, targets.cpu_features(target), Path(folder))
             )
             if toolkit is None:
-                tvm.compile(module, target=target).export_library(str(path), addons=addons)
+                executable = tvm.compile(module, target=target, tir_pipeline=pipeline.NAME)
+                executable.export_library(str(path), addons=addons)
             else:
                 nvcc, _, architectures = toolkit
                 with device_code.without_runtime():
-                    executable = tvm.compile(module, target=target)
+                    executable = tvm.compile(module, target=target, tir_pipeline=pipeline.NAME)
                 executable.export_library(
                     str(path),
                     addons=addons,
