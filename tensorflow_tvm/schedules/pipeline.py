@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,11 @@ from tvm import ir, tirx
 from tvm.tirx import compilation_pipeline
 from tvm_ffi.structural import structural_mutate
 
-from tensorflow_tvm.schedules import cells, extremes, math_functions, vector_math, vectors
+from tensorflow_tvm.schedules import cells, math_functions, nan, vector_math, vectors
 
 NAME = "tensorflow_tvm"  # for `tir_pipeline` of `tvm.compile`
 LIBM = "tensorflow_tvm.libm"  # an attr: whether exp and the like are the C library's
-_HOSTS = ("llvm", "c")
+_CPUS = ("llvm", "c")
 
 
 def _pipeline() -> tuple[Any, Any, Any]:
@@ -38,47 +39,74 @@ def _pipeline() -> tuple[Any, Any, Any]:
 
     @tvm.transform.module_pass(opt_level=0)
     def passes(module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        lowered = lower(module)
-        for variable, function in lowered.functions_items():
-            if isinstance(function, tirx.PrimFunc):
-                lowered[variable] = _lower_math(function)
-        return lowered
+        return _map(_lower_math, lower(_map(_prepare, module)))
 
-    def finalize_host() -> tvm.transform.Pass:
-        # TVM's own, which have variables for parts of the divisions that they write out.
-        return tvm.transform.Sequential(
-            [
-                tirx.transform.LowerTVMBuiltin(),
-                cells.keep_values,
-                tirx.transform.LowerIntrin(),
-                cells.keep_values,
-            ]
-        )
+    return passes, _finalize_host, finalize_device
 
-    return passes, finalize_host, finalize_device
+
+def _finalize_host() -> tvm.transform.Pass:
+    # TVM's own passes; the second one has variables for the parts of divisions.
+    lower = (tirx.transform.LowerTVMBuiltin(), tirx.transform.LowerIntrin())
+    return tvm.transform.Sequential([p for step in lower for p in (step, cells.keep_values)])
+
+
+def _map(change: Callable[[tirx.PrimFunc], tirx.PrimFunc], module: tvm.IRModule) -> tvm.IRModule:
+    functions = {
+        variable: change(function) if isinstance(function, tirx.PrimFunc) else function
+        for variable, function in module.functions_items()
+    }
+    return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _is_for_cpu(function: tirx.PrimFunc) -> bool:
+    return function.attrs["target"].kind.name in _CPUS
+
+
+def _prepare(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    # On GPUs TVM finds reductions that threads share by them.
+    if not _is_for_cpu(function):
+        return function
+    body = structural_mutate(
+        function.body,
+        [(ir.Call, lambda call, mutator: math_functions.rewrite(mutator.default_mutate(call)))],
+    )
+    return function.with_body(nan.hide_comparisons(body))
 
 
 def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    attrs = function.attrs
-    is_host = attrs["target"].kind.name in _HOSTS
-    libm = bool(attrs.get(LIBM, False))
+    is_for_cpu = _is_for_cpu(function)
+    libm = bool(function.attrs.get(LIBM, False))
 
     def see_extreme(node: Any, mutator: Any) -> Any:
-        return extremes.lower(node, mutator.mutate(node.a), mutator.mutate(node.b))
+        return nan.extreme(node, mutator.mutate(node.a), mutator.mutate(node.b))
+
+    def see_select(node: tirx.Select, mutator: Any) -> Any:
+        return nan.sign(mutator.default_mutate(node))
+
+    def see_cast(node: tirx.Cast, mutator: Any) -> Any:
+        value = nan.rounded_to_bfloat16(node) if is_for_cpu else None
+        if value is None:
+            return mutator.default_mutate(node)
+        return nan.bits_of_bfloat16(mutator.mutate(value))
 
     def see_call(call: ir.Call, mutator: Any) -> Any:
-        return math_functions.lower(mutator.default_mutate(call), libm)
+        call = nan.sign(mutator.default_mutate(call))
+        if not is_for_cpu or not isinstance(call, ir.Call):
+            return call
+        comparison = nan.comparison(call)
+        return math_functions.lower(call, libm) if comparison is None else comparison
 
-    handlers: list[Any] = [(tirx.Max, see_extreme), (tirx.Min, see_extreme)]
-    if is_host:
-        handlers.append((ir.Call, see_call))
+    handlers = [
+        *((kind, see_extreme) for kind in (tirx.Max, tirx.Min)),
+        *((tirx.Select, see_select), (tirx.Cast, see_cast), (ir.Call, see_call)),
+    ]
     return function.with_body(structural_mutate(function.body, handlers))
 
 
 @functools.cache
 def version() -> str:
     """Return a digest of what is done here, for keys of caches of compiled code."""
-    modules = (extremes, math_functions, vector_math, vectors)
+    modules = (cells, math_functions, nan, vector_math, vectors)
     digest = hashlib.sha256()
     for path in (__file__, *(module.__file__ for module in modules)):
         digest.update(Path(path).read_bytes())

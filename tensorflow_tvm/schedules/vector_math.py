@@ -140,16 +140,9 @@ def _log(x: Any) -> Any:
     infinity, nan = _float(_i(0x7F800000)), _float(_i(0x7FC00000))
     result = let(_bits(normal), of_bits)
     result = select(x < infinity, result, x)  # infinity and NaN are their own
-    return select(x > _f(0.0), result, select(x < _f(0.0), nan, _log_of_rest(x)))
-
-
-def _log_of_rest(x: Any) -> Any:
-    """Return minus infinity for zeros, and NaN for itself."""
-    return select(_is_zero(x), _float(_i(-0x800000)), x)
-
-
-def _is_zero(x: Any) -> Any:
-    return ((_bits(x) & _i(0x7FFFFFFF)) == _i(0)).asobject()
+    # The rest is zero, or a subnormal number to threads that take those for zeros; and NaN.
+    rest = select(tirx.isnan(x), x, _float(_i(-0x800000)))
+    return select(x > _f(0.0), result, select(x < _f(0.0), nan, rest))
 
 
 def _absolute(x: Any) -> Any:
