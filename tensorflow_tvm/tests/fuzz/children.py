@@ -29,14 +29,14 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tensorflow_tvm.tests.fuzz import guarded
 from tensorflow_tvm.tests.fuzz.functions import GeneratedFunction, random_array
 
-COMPILE_SECONDS = 15
+COMPILE_SECONDS = 10
 CALL_SECONDS = 10
 
 
@@ -363,6 +363,6 @@ def _explain(error: Exception) -> tuple[bool, str]:
     return "build_te" not in frames, f"{type(error).__name__}: {message[:600]}"
 
 
-def iterate(seed: int, count: int) -> Iterator[int]:
-    """Return the seeds of the functions of a run."""
-    return iter(range(seed * 1_000_000, seed * 1_000_000 + count))
+def seeds(seed: int, count: int) -> range:
+    """Return the seeds of a run's functions."""
+    return range(seed * 1_000_000, seed * 1_000_000 + count)
