@@ -61,9 +61,10 @@ def total_divisor(divisor: Any, dividend: Any | None = None) -> Any:
     dtype = str(divisor.ty)
     traps = divisor == tirx.const(0, dtype)
     if dividend is not None and not dtype.startswith("u"):
+        least = int(tirx.min_value(dtype.partition("x")[0]).value)
         # TVM's simplifier moves constants from one side of a comparison to the other, and fails
         # where their sum does not fit.
-        is_least = (dividend ^ tirx.min_value(dtype)) == tirx.const(0, dtype)
+        is_least = (dividend ^ tirx.const(least, dtype)) == tirx.const(0, dtype)
         traps = tirx.any(traps, tirx.all(divisor == tirx.const(-1, dtype), is_least))
     return tirx.Select(traps, tirx.const(1, dtype), divisor)
 

@@ -98,7 +98,8 @@ class _Cutter:
         self._sizes: dict[tirx.Var, int] = {}  # of variables: the nodes that stand for them
         self._names: dict[tirx.Var, tirx.Var] = {}  # of each `Let`: it may be there several times
         self._cells: list[tirx.Var] = []  # those of the statement that is seen
-        self._lets: list[tuple[tirx.Var, Any]] = []  # those of the expression that is seen
+        # Those of the expression that is seen; None in statements that have no long ones.
+        self._lets: list[tuple[tirx.Var, Any]] | None = None
         self._in_vectors = False
 
     def rewrite(self, body: tirx.Stmt) -> tirx.Stmt:
@@ -112,6 +113,8 @@ class _Cutter:
             handlers += [
                 (tirx.BufferStore, self._store),
                 (tirx.Evaluate, self._evaluate),
+                (tirx.AssertStmt, self._assert),
+                (tirx.While, self._while),
                 (tirx.IfThenElse, self._branch),
                 (tirx.Let, self._let),
                 (ir.Call, self._call),
@@ -159,6 +162,17 @@ class _Cutter:
     def _evaluate(self, evaluate: tirx.Evaluate, mutator: Any) -> tirx.Stmt:
         return self._after_cells(tirx.Evaluate(self._whole(evaluate.value, mutator)))
 
+    def _assert(self, check: tirx.AssertStmt, mutator: Any) -> tirx.Stmt:
+        condition = self._whole(check.condition, mutator)
+        return self._after_cells(tirx.AssertStmt(condition, check.error_kind, check.message_parts))
+
+    def _while(self, loop: tirx.While, mutator: Any) -> tirx.Stmt:
+        condition = self._whole(loop.condition, mutator)
+        cells, self._cells = self._cells, []
+        body = mutator.mutate(loop.body)
+        self._cells = cells
+        return self._after_cells(tirx.While(condition, body))
+
     def _branch(self, branch: tirx.IfThenElse, mutator: Any) -> tirx.Stmt:
         condition = self._whole(branch.condition, mutator)
         cells, self._cells = self._cells, []
@@ -190,6 +204,8 @@ class _Cutter:
         return new
 
     def _let(self, let: tirx.Let, mutator: Any) -> Any:
+        if self._lets is None:
+            return mutator.default_mutate(let)
         value = mutator.mutate(let.value)
         variable = tirx.Var(let.var.name, let.var.ty)
         size = self._size(value)
