@@ -27,7 +27,8 @@ from tvm import ir, tirx
 from tvm.tirx import compilation_pipeline
 from tvm_ffi.structural import structural_mutate
 
-from tensorflow_tvm.schedules import math_functions, nan, vector_math, vectors
+from tensorflow_tvm.guards import lowering
+from tensorflow_tvm.schedules import cells, math_functions, nan, vector_math, vectors
 
 NAME = "tensorflow_tvm"  # for `tir_pipeline` of `tvm.compile`
 LIBM = "tensorflow_tvm.libm"  # an attr: whether exp and the like are the C library's
@@ -35,13 +36,26 @@ _CPUS = ("llvm", "c")
 
 
 def _pipeline() -> tuple[Any, Any, Any]:
-    lower, finalize_host, finalize_device = compilation_pipeline.get_tir_pipeline("s_tir")
+    lower, _, finalize_device = compilation_pipeline.get_tir_pipeline("s_tir")
 
     @tvm.transform.module_pass(opt_level=0)
     def passes(module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        return _map(_lower_math, lower(_map(_prepare, module)))
+        lowered = lowering.checks_first(lower(_map(_prepare, module)))
+        return _map(_lower_math, lowered)
 
-    return passes, finalize_host, finalize_device
+    return passes, _finalize_host, finalize_device
+
+
+def _finalize_host() -> tvm.transform.Pass:
+    return tvm.transform.Sequential(
+        [
+            tirx.transform.LowerTVMBuiltin(),
+            cells.keep_values,
+            tirx.transform.LowerIntrin(),
+            lowering.total_divisions,
+            cells.keep_values,  # of which the last two make more
+        ]
+    )
 
 
 def _map(change: Callable[[tirx.PrimFunc], tirx.PrimFunc], module: tvm.IRModule) -> tvm.IRModule:
@@ -100,7 +114,7 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
 @functools.cache
 def version() -> str:
     """Return a digest of what is done here, for keys of caches of compiled code."""
-    modules = (math_functions, nan, vector_math, vectors)
+    modules = (lowering, cells, math_functions, nan, vector_math, vectors)
     digest = hashlib.sha256()
     for path in (__file__, *(module.__file__ for module in modules)):
         digest.update(Path(path).read_bytes())

@@ -26,16 +26,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tvm import ir, tirx
-from tvm_ffi.structural import structural_mutate, structural_visit, structural_walk
 
 from tensorflow_tvm.schedules.vectors import convert, let, like, select
-
-# In functions of functions of functions, the outer ones stay the C library's: to simplify them, TVM
-# replaces each variable by its value, for minutes. Those of angles are so much longer that they are
-# written out by themselves only.
-_DEEPEST = 2
-_ANGLES = ("sin", "cos")
-_NO_FUNCTIONS = ("if_then_else", "likely")
 
 _LOG2_E = 1.4426950408889634
 # log(2) in two parts, of which multiples of the first are exact.
@@ -67,73 +59,14 @@ _CHUNKS = (21361414, 115663937, 43318803, 90130388, 110868507, 56792473, 3159565
 _BITS = 27
 
 
-def rewrite(expression: Any) -> Any:
-    """Return `expression` with those functions of float32 and float16 written out."""
-    outer = 0  # functions around what is seen
-
-    def see(call: ir.Call, mutator: Any) -> Any:
-        nonlocal outer
-        function = _function_of(call)
-        if name_of(call) in _ANGLES:
-            stays = outer or _depth(call) or _has_angles(call.args)
-        else:
-            stays = _depth(call) > _DEEPEST
-        is_function = name_of(call) not in _NO_FUNCTIONS
-        outer += is_function
-        new = mutator.default_mutate(call)
-        outer -= is_function
-        if function is None or stays:
-            return new
-        (argument,) = new.args
-        x = tirx.Var("x", "float32")
-        value = tirx.Let(x, _cast(argument, "float32"), function(x))
-        return _cast(value, str(call.ty))
-
-    return structural_mutate(expression, [(ir.Call, see)])
-
-
-def _function_of(call: ir.Call) -> Callable[[Any], Any] | None:
-    """Return what writes out a call; None if it stays as it is."""
-    if str(call.ty) not in ("float32", "float16"):
-        return None
-    return FUNCTIONS.get(name_of(call))
+def is_vector(call: ir.Call) -> bool:
+    """Whether a function is computed for a vector at once."""
+    return name_of(call) in FUNCTIONS and str(call.ty) in ("float32", "float16")
 
 
 def name_of(call: ir.Call) -> str:
+    """Return the name of the function that is called."""
     return getattr(call.op, "name", "").rpartition(".")[2]
-
-
-def _depth(call: ir.Call) -> int:
-    """Return how many of the functions are nested in each other in `call`."""
-    depth = deepest = 0
-
-    def see(call: ir.Call, visitor: Any) -> None:
-        nonlocal depth, deepest
-        step = _function_of(call) is not None and name_of(call) not in _ANGLES
-        depth += step
-        deepest = max(deepest, depth)
-        visitor.default_visit(call)
-        depth -= step
-
-    structural_visit(call, [(ir.Call, see)])
-    return deepest
-
-
-def _has_angles(values: Any) -> bool:
-    """Whether there are sines or cosines in expressions."""
-    found: list[ir.Call] = []
-
-    def see(call: ir.Call) -> None:
-        if _function_of(call) is not None and name_of(call) in _ANGLES:
-            found.append(call)
-
-    for value in values:
-        structural_walk(value, [(ir.Call, see)])
-    return bool(found)
-
-
-def _cast(value: Any, dtype: str) -> Any:
-    return value if str(value.ty) == dtype else value.astype(dtype)
 
 
 def _f(value: float) -> Any:
