@@ -26,7 +26,6 @@ from tensorflow_tvm.schedules import loops
 from tensorflow_tvm.schedules.stages import (
     Axis,
     Stage,
-    count_expensive,
     is_contiguous,
     is_guarded,
     is_same,
@@ -135,7 +134,7 @@ def _width(stage: Stage, lanes: int) -> int:
     """Return how many elements are computed at once; with 1 it is left to LLVM."""
     if lanes == 1 or work_of(stage) < _LEAST_WORK:
         return 1
-    if any(count_expensive(value) or is_guarded(value) for value in stage.values):
+    if any(is_guarded(value) for value in stage.values):
         return 1
     return lanes * _VECTORS if is_contiguous(stage, stage.axes[-1].var) else 1
 
