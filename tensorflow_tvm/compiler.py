@@ -23,7 +23,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -39,6 +38,8 @@ from tvm.support import cc
 
 from tensorflow_tvm import build_cache, device_code, metadata, prim_functions, schedules, targets
 from tensorflow_tvm.gradients import Gradient
+from tensorflow_tvm.private_folder import private_folder
+from tensorflow_tvm.system_errors import MORE_DESCRIPTORS, has_no_descriptors
 
 # What compiles for CUDA: nvcc, its version, the architectures.
 Toolkit = tuple[str, str, tuple[str, ...]]
@@ -151,7 +152,7 @@ def _compile(
     what: str,
     where: str,
 ) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="tensorflow_tvm-") as folder, _progress(what, target):
+    with private_folder(where) as folder, _progress(what, target):
         path = Path(folder) / "library.so"
         with explain_failure(where):
             _check_linker()
@@ -164,7 +165,9 @@ def _compile(
                 _compile_metadata(said, devices, targets.cpu_features(target), Path(folder))
             )
             if toolkit is None:
-                tvm.compile(module, target=target).export_library(str(path), addons=addons)
+                tvm.compile(module, target=target).export_library(
+                    str(path), addons=addons, workspace_dir=str(folder)
+                )
             else:
                 nvcc, _, architectures = toolkit
                 with device_code.without_runtime():
@@ -172,6 +175,7 @@ def _compile(
                 executable.export_library(
                     str(path),
                     addons=addons,
+                    workspace_dir=str(folder),
                     fpack_imports=lambda host, *_: device_code.pack(
                         host, nvcc, architectures, Path(folder)
                     ),
@@ -229,6 +233,8 @@ def explain_failure(what: str) -> Iterator[None]:
 def _explain(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         return f"the C compiler failed: {error.stderr}"
+    if has_no_descriptors(error):
+        return f"no file descriptors are left ({error}). {MORE_DESCRIPTORS}"
     message = re.split(r"\n(?:Traceback|Stack trace|\[bt\])", str(error))[0].strip()
     lines = message.splitlines()
     if len(lines) > 12:
