@@ -204,8 +204,14 @@ def is_static(shape: Shape) -> bool:
     return isinstance(shape, tuple) and all(isinstance(dim, int) for dim in shape)
 
 
-def to_tensors(shapes: Sequence[Shape]) -> list[tf.Tensor]:
-    """Return the shapes as integer vectors, all int32 or all int64."""
+def to_tensors(shapes: Sequence[Shape], context: str) -> list[tf.Tensor]:
+    """Return the shapes as integer vectors, all int32 or all int64.
+
+    Raises
+    ------
+    ValueError
+        If it is known already that no tensor can have one of them.
+    """
     tensors = []
     for shape in shapes:
         if is_static(shape):
@@ -214,6 +220,11 @@ def to_tensors(shapes: Sequence[Shape]) -> list[tf.Tensor]:
             tensors.append(tf.stack([tf.cast(dim, tf.int64) for dim in shape]))
         else:
             tensors.append(tf.convert_to_tensor(shape))
+    if not tf.executing_eagerly():
+        for i, tensor in enumerate(tensors):
+            known = tf.get_static_value(tensor)
+            if known is not None and known.ndim == 1:
+                _check_dimensions(known.tolist(), f"{context}: output_shape of output {i}")
     if any(tensor.dtype == tf.int64 for tensor in tensors):
         tensors = [tf.cast(tensor, tf.int64) for tensor in tensors]
     return tensors
