@@ -85,8 +85,8 @@ def read_gradient(callee: Callee, library_count: int) -> GradientKey:
         return _read(callee.gradient, library_count)
     except ValueError as error:
         raise ValueError(
-            f"{callee.what}: what the graph says of its gradient cannot be read: {error}. The graph "
-            "is damaged, was changed by hand, or was made by a newer tensorflow_tvm."
+            f"{callee.what}: what the graph says of its gradient cannot be read: {error}. It is "
+            "damaged, was changed by hand, or was made by a newer tensorflow_tvm."
         ) from None
 
 

@@ -153,11 +153,11 @@ def _read_own(own: dict[str, Any]) -> Metadata:
     gradient = None
     if (said := own.get("gradient")) is not None:
         said = stored_json.as_object(said, "its gradient")
-        wrt = said.get("wrt")
+        wrt, count = said.get("wrt"), len(signature.inputs)
         gradient = Gradient(
             stored_json.as_text(said.get("function"), "its gradient's function"),
             stored_json.as_texts(said.get("takes"), "its gradient's takes"),
-            None if wrt is None else stored_json.as_indices(wrt, "its gradient's wrt", len(signature.inputs)),
+            None if wrt is None else stored_json.as_indices(wrt, "its gradient's wrt", count),
         )
     return Metadata(
         signature,

@@ -27,9 +27,9 @@ The grammar, with ``{…}`` for any number of times and ``[…]`` for at most on
     factor    = [ "-" ] atom
     atom      = integer | symbol | "(" sum ")" | ( "min" | "max" ) "(" sum "," sum { "," sum } ")"
 
-A tensor has at most 254 dimensions. ``//`` and ``%`` round down, as in Python. ``any`` is a dtype that is not said, ``...`` a shape and
+``//`` and ``%`` round down, as in Python. ``any`` is a dtype that is not said, ``...`` a shape and
 ``?`` a dimension that is not said. Every symbol stands bare, as a whole dimension, in at least one
-input. cc/runtime/signature.cc reads the same grammar.
+input. A tensor has at most 254 dimensions. cc/runtime/signature.cc reads the same grammar.
 """
 
 from __future__ import annotations

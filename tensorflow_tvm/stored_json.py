@@ -50,11 +50,18 @@ def as_text(value: Any, what: str) -> str:
     """Return `value` if it is a string that UTF-8 can hold."""
     if not isinstance(value, str):
         raise ValueError(f"{what} must be a string, given {shortened(value)}")
+    if not is_text(value):
+        raise ValueError(f"{what} is not Unicode, given {shortened(value)}")
+    return value
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can hold a string: it has no half characters (surrogates)."""
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{what} is not Unicode, given {shortened(value)}") from None
-    return value
+        return False
+    return True
 
 
 def as_texts(value: Any, what: str) -> tuple[str, ...]:

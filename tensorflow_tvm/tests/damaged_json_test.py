@@ -172,6 +172,13 @@ def test_names_that_are_not_utf8(module):
     assert module("").functions == ("f", "fails", "throws")
 
 
+def test_names_that_utf8_cannot_hold(module, path):
+    with pytest.raises(ValueError, match="name of a function in Unicode"):
+        module("")["\ud800"]
+    with pytest.raises(ValueError, match="name of a library in Unicode"):
+        tftvm.Module(path, name="\ud800")
+
+
 def test_messages_that_are_not_utf8(run, tmp_path):
     source = _SOURCE.replace('extern "C" int __tvm_ffi__metadata_fails = 7;', "")
     library = tftvm.Module(libraries.compile_cc(source, tmp_path / "odd.so", "-std=c++17"))
@@ -266,7 +273,7 @@ def _remove(path):
         (_set("gradient.callee.arg_spec", 7), "its arg_spec must be a list of strings, given 7"),
         (_set("gradient.callee.arg_spec", [7]), "arg_spec must be a string, given 7"),
         (_set("gradient.callee.digest", "sha256:0"), "changed or damaged"),
-        (_remove("gradient.callee.digest"), "must give \"digest\""),
+        (_remove("gradient.callee.digest"), 'must give "digest"'),
         (_remove("gradient.libraries"), "its libraries must be a list of integers, given None"),
         (_set("gradient.libraries", "0"), "its libraries must be a list of integers, given '0'"),
         (_set("gradient.libraries", [1]), "integers from 0 to 0 only, given 1"),
@@ -289,8 +296,12 @@ def _remove(path):
         (_set("gradient.callee.later", 1), "unknown key 'later'"),
         (_set("gradient.\ud800", 1), "surrogate"),
         (_nested, "nested too deeply"),
-        (lambda callee: json.dumps(callee).replace("grads", "gr\udcff").encode(
-            "utf-8", "surrogateescape"), "not UTF-8"),
+        (
+            lambda callee: (
+                json.dumps(callee).replace("grads", "gr\udcff").encode("utf-8", "surrogateescape")
+            ),
+            "not UTF-8",
+        ),
         (_set("attrs", []), "Cannot convert from type"),
         (_set("in_place", [2**40]), "in_place has 1099511627776"),
         (_set("in_place", [-1]), "in_place has -1"),

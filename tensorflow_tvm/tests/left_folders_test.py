@@ -83,7 +83,7 @@ def _wait(condition, process):
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a Python program with a temporary folder of its own, in a group that ends with the test."""
+    """Start a Python program in a group that ends with the test, with its own temporary folder."""
     processes = []
 
     def start(code, *args, **env):
@@ -131,7 +131,7 @@ def test_folders_of_killed_processes(start, tmp_path, tmp_path_factory):
 
 
 def test_no_descriptors(addone_path, tmp_path):
-    """Whatever needs a file descriptor says that there is none, and works when there is one again."""
+    """What needs a file descriptor says that there is none, and works when there is one again."""
     output = check_python(
         """
         import os, resource, sys
@@ -184,8 +184,10 @@ def test_no_descriptors(addone_path, tmp_path):
         if outcome == "done" and left != "0":
             continue
         named = "'addone'" if what == "build" else "'addone.so'" if what == "path" else "'<bytes>'"
-        kinds = ("ResourceExhaustedError", "ValueError") if what == "build" else (
-            "ResourceExhaustedError",
+        kinds = (
+            ("ResourceExhaustedError", "ValueError")
+            if what == "build"
+            else ("ResourceExhaustedError",)
         )
         assert outcome.startswith(kinds) and named in outcome.replace(addone_path, "addone.so"), (
             left,

@@ -198,7 +198,10 @@ def test_shapes_that_cannot_be(outcomes, name):
     assert len(of_this) == 12
     words = _MESSAGES.get(name, _TOO_LARGE).split("|")
     for way, outcome in of_this.items():
-        if (name, way) == ("negative", "XLA, computed"):  # TensorFlow folds it, and refuses it itself
+        if (name, way) == (
+            "negative",
+            "XLA, computed",
+        ):  # which TensorFlow folds and refuses
             assert "refused: Invalid value in tensor used for shape: -5" in outcome
             continue
         assert "refused: " in outcome and any(word in outcome for word in words), (way, outcome)

@@ -59,8 +59,8 @@ absl::StatusOr<std::vector<DLDataType>> ToDLDataTypes(
   return result;
 }
 
-/// Checks that TensorFlow can hold output `output` if it has sizes `dims`, of which -1 is unknown if
-/// `may_be_unknown`. It ends the process on other shapes when it optimises a graph.
+/// Checks that TensorFlow can hold output `output` if it has sizes `dims`, of which -1 is unknown
+/// if `may_be_unknown`. It ends the process on other shapes when it optimises a graph.
 absl::Status CheckOutput(int output, DLDataType dtype, absl::Span<const int64_t> dims,
                          bool may_be_unknown) {
   absl::Status status = CheckDims(dims, dtype.bits, may_be_unknown);
@@ -87,9 +87,9 @@ absl::Status ShapeOfTensor(InferenceContext* c, int index, int output, DLDataTyp
   const ShapeHandle vector = c->input(index);
   if (c->RankKnown(vector) && c->Rank(vector) == 1 &&
       c->Value(c->Dim(vector, 0)) > kMostDimensions) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "output ", output, " cannot have ", c->Value(c->Dim(vector, 0)),
-        " dimensions; a tensor has at most ", kMostDimensions, "."));
+    return absl::InvalidArgumentError(
+        absl::StrCat("output ", output, " cannot have ", c->Value(c->Dim(vector, 0)),
+                     " dimensions; a tensor has at most ", kMostDimensions, "."));
   }
   return c->MakeShapeFromShapeTensor(index, shape);
 }
@@ -172,7 +172,7 @@ absl::Status DSOOpShape(InferenceContext* c) {
     } else if (known_count > 0) {
       const std::vector<int64_t>& dims = callee->output_shapes[i];
       TF_RETURN_IF_ERROR(Named(*callee, CheckOutput(i, (*outputs)[i], dims,
-                                                     /*may_be_unknown=*/false)));
+                                                    /*may_be_unknown=*/false)));
       TensorShape known;
       TF_RETURN_IF_ERROR(Named(*callee, TensorShape::BuildTensorShape(dims, &known)));
       TF_RETURN_IF_ERROR(c->MakeShapeFromTensorShape(known, &shape));

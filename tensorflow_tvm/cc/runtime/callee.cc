@@ -81,11 +81,10 @@ int NestingOf(absl::string_view json) {
 /// The error that the attribute cannot be read, of a function if it is known which. `json` may be
 /// anything.
 absl::Status CannotRead(const Callee& callee, absl::string_view json, absl::string_view why) {
-  const std::string whose =
-      callee.function.empty()
-          ? ""
-          : absl::StrCat("TVM function '", callee.function, "' of library '", callee.library_name,
-                         "': ");
+  const std::string whose = callee.function.empty()
+                                ? ""
+                                : absl::StrCat("TVM function '", callee.function, "' of library '",
+                                               callee.library_name, "': ");
   return absl::InvalidArgumentError(
       Printable(absl::StrCat(whose, "attribute 'callee' of a TVM op cannot be read: ", why,
                              "; given: ", json.substr(0, 200))));

@@ -28,8 +28,8 @@ std::string DimsToString(absl::Span<const int64_t> dims) {
 
 absl::Status CheckDims(absl::Span<const int64_t> dims, int bits, bool may_be_unknown) {
   if (dims.size() > kMostDimensions) {
-    return absl::InvalidArgumentError(absl::StrCat("a tensor has at most ", kMostDimensions,
-                                                   " dimensions, given ", dims.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a tensor has at most ", kMostDimensions, " dimensions, given ", dims.size()));
   }
   int64_t bytes = (bits + 7) / 8;
   bool fits = true;

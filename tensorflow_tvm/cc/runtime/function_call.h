@@ -101,7 +101,8 @@ class FunctionCall {
   /// Checks that TensorFlow can hold input or output (`role`) `index` if it has these sizes.
   absl::Status CheckShape(absl::Span<const int64_t> dims, absl::string_view role, int index) const;
 
-  /// The same, and that TVM functions can. Generated code counts elements in 32 bits: beyond that it reads and writes other memory.
+  /// The same, and that TVM functions can. Generated code counts elements in 32 bits: beyond that
+  /// it reads and writes other memory.
   absl::Status CheckSize(absl::Span<const int64_t> dims, absl::string_view role, int index) const;
 
   /// Calls the function. Where it returns its outputs, none are passed, and `result` is for

@@ -23,11 +23,11 @@ limitations under the License.
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
-#include <mutex>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -151,10 +151,10 @@ void RemoveLeftFoldersIn(const char* parent) {
 }  // namespace
 
 void RemoveLeftFolders() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    for (const char* parent : Parents({"/dev/shm", "/tmp"})) RemoveLeftFoldersIn(parent);
-  });
+  // Who comes second need not wait; a child that is forked in between could wait for ever.
+  static std::atomic<bool> done{false};
+  if (done.exchange(true)) return;
+  for (const char* parent : Parents({"/dev/shm", "/tmp"})) RemoveLeftFoldersIn(parent);
 }
 
 absl::StatusOr<std::unique_ptr<PrivateFolder>> PrivateFolder::Make(

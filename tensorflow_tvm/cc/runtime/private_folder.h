@@ -31,8 +31,8 @@ namespace tensorflow_tvm {
 ///
 /// Who has made such a folder holds a lock on it (flock) for as long as it is there. So a process
 /// knows what others have left behind, whatever their numbers: containers that share a temporary
-/// folder number processes each for itself. A lock is held by forked children too, and by no program
-/// that is started.
+/// folder number processes each for itself. A lock is held by forked children too, and by no
+/// program that is started.
 class PrivateFolder {
  public:
   /// Makes one where TMPDIR says, else in one of `parents`, which is of "/tmp" and "/dev/shm".

@@ -134,9 +134,7 @@ TVM_FFI_STATIC_INIT_BLOCK() {
       .def("tensorflow_tvm.folder_path",
            [](const Folder& folder) { return ffi::String(folder->folder->path()); })
       .def("tensorflow_tvm.remove_folder",
-           [](const Folder& folder) {
-             const_cast<FolderObj*>(folder.get())->folder->Remove();
-           })
+           [](const Folder& folder) { const_cast<FolderObj*>(folder.get())->folder->Remove(); })
       .def("tensorflow_tvm.remove_left_folders", RemoveLeftFolders)
       .def("tensorflow_tvm.check_function", CheckFunction)
       .def("tensorflow_tvm.functions", Functions)

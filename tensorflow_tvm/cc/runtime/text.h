@@ -25,8 +25,8 @@ namespace tensorflow_tvm {
 /// Whether `text` is UTF-8.
 bool IsUtf8(absl::string_view text);
 
-/// `text` as UTF-8, for messages: bytes that are not UTF-8 become "\xff" and the like. Python raises
-/// an error of its own in place of one whose message it cannot decode.
+/// `text` as UTF-8, for messages: bytes that are not UTF-8 become "\xff" and the like. Python
+/// raises an error of its own in place of one whose message it cannot decode.
 std::string Printable(absl::string_view text);
 
 }  // namespace tensorflow_tvm

@@ -23,8 +23,8 @@ namespace tensorflow_tvm {
 namespace {
 
 void TestUtf8() {
-  for (const char* text : {"", "a", "é", "\u0800", "\ue000", "\uffff", "\U00010000",
-                           "\U0010ffff", "aé\U0001f600z"}) {
+  for (const char* text :
+       {"", "a", "é", "\u0800", "\ue000", "\uffff", "\U00010000", "\U0010ffff", "aé\U0001f600z"}) {
     CHECK(IsUtf8(text)) << text;
     CHECK_EQ(Printable(text), text);
   }
@@ -37,15 +37,15 @@ void TestWhatIsNotUtf8() {
     const char* printable;
   } const cases[] = {
       {"\xff", "\\xff"},
-      {"a\x80z", "a\\x80z"},                    // a continuation without a beginning
-      {"\xc3", "\\xc3"},                        // a beginning without its continuation
+      {"a\x80z", "a\\x80z"},  // a continuation without a beginning
+      {"\xc3", "\\xc3"},      // a beginning without its continuation
       {"\xc3z", "\\xc3z"},
       {"\xe2\x82", "\\xe2\\x82"},
       {"\xf0\x9f\x98z", "\\xf0\\x9f\\x98z"},
-      {"\xc0\x80", "\\xc0\\x80"},               // longer than necessary
+      {"\xc0\x80", "\\xc0\\x80"},  // longer than necessary
       {"\xe0\x9f\xbf", "\\xe0\\x9f\\xbf"},
       {"\xf0\x8f\xbf\xbf", "\\xf0\\x8f\\xbf\\xbf"},
-      {"\xed\xa0\x80", "\\xed\\xa0\\x80"},      // half of a pair
+      {"\xed\xa0\x80", "\\xed\\xa0\\x80"},           // half of a pair
       {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},  // more than Unicode has
       {"é\xfeé", "é\\xfeé"},
   };

@@ -133,8 +133,8 @@ class XlaDSOOp : public tensorflow::XlaOpKernel {
                       shape->ToString(), "; XLA passes TVM functions tensors of known sizes only")));
       operands.push_back(ctx->Input(i));
       operand_shapes.emplace_back();
-      OP_REQUIRES_OK(ctx, RowMajor(shape->element_type(), shape->dimensions(),
-                                   &operand_shapes.back()));
+      OP_REQUIRES_OK(ctx,
+                     RowMajor(shape->element_type(), shape->dimensions(), &operand_shapes.back()));
       if (i < inputs) input_dims.emplace_back(shape->dimensions().begin(), shape->dimensions().end());
     }
     std::vector<Dims> given;
@@ -180,9 +180,9 @@ class XlaDSOOp : public tensorflow::XlaOpKernel {
     absl::StatusOr<xla::Shape> made =
         xla::ShapeUtil::MakeValidatedShapeWithDescendingLayout(type, dims);
     if (!made.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          call_->Name(), ": XLA cannot hold a tensor of shape [", absl::StrJoin(dims, ","),
-          "]: ", made.status().message()));
+      return absl::InvalidArgumentError(
+          absl::StrCat(call_->Name(), ": XLA cannot hold a tensor of shape [",
+                       absl::StrJoin(dims, ","), "]: ", made.status().message()));
     }
     *shape = *std::move(made);
     return absl::OkStatus();
