@@ -17,12 +17,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 import tensorflow_tvm as tftvm
+from tensorflow_tvm.__main__ import main
 from tensorflow_tvm.tests import libraries
 
 tf1 = tf.compat.v1
@@ -323,3 +326,24 @@ def test_infinite_attrs_are_attrs(gradient_of):
 def test_gradient_without_a_library_name(gradient_of):
     """Graphs may leave it out."""
     np.testing.assert_array_equal(gradient_of(_remove("library_name")), [6.0, 12.0])
+
+
+@pytest.mark.parametrize(
+    ("callee", "message"),
+    [
+        (b"\xff", "it is not UTF-8"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"[]", "it must be an object"),
+        (b'{"function": "f"}', "digest must be a string, given None"),
+        (b'{"digest": ["d"], "function": "f"}', "digest must be a string, given a list"),
+        (b'{"digest": "d", "function": "f", "gradient": 7}', "gradient must be an object"),
+        (b'{"digest": "d", "function": "f", "gradient": {}}', "gradient's callee must be"),
+    ],
+)
+def test_models_that_are_inspected(tmp_path, capsys, callee, message):
+    model = SavedModel()
+    node = model.meta_graphs.add().graph_def.node.add(name="y", op="TVM>DSOOp")
+    node.attr["callee"].s = callee
+    (tmp_path / "saved_model.pb").write_bytes(model.SerializeToString())
+    assert main(["inspect", str(tmp_path)]) == 1
+    assert re.search(f"of node 'y' cannot be read: .*{message}", capsys.readouterr().err)
