@@ -246,10 +246,11 @@ int main(int argc, char** argv) {
     RemoveLeftFolders();
     return 0;
   }
-  char folder[] = "/tmp/private_folder_test-XXXXXX";
-  CHECK(mkdtemp(folder) != nullptr);
-  temporary = folder;
-  CHECK_EQ(setenv("TMPDIR", folder, 1), 0);
+  // In memory, as containers may have their /tmp on a file system whose locks are not trusted.
+  temporary = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+  temporary += "/private_folder_test-XXXXXX";
+  CHECK(mkdtemp(temporary.data()) != nullptr);
+  CHECK_EQ(setenv("TMPDIR", temporary.c_str(), 1), 0);
   TestGoesWithItsOwner();
   TestLeftFoldersAreRemovedByTheNextProcess();
   TestFoldersInUseStay();
