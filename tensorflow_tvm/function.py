@@ -539,7 +539,7 @@ class Function:
                 shapes = _NOTHING
             else:
                 with tf.device(None), tf.device("/cpu:0"):  # whatever the caller's device is
-                    shapes = output_spec.to_tensors(self._shapes)
+                    shapes = output_spec.to_tensors(self._shapes, self._context)
                 if self._static and self._gradient_in_python is None:
                     self._prepare_eager_call(shapes)
         else:
@@ -548,7 +548,7 @@ class Function:
             shapes = (
                 _NOTHING
                 if self._static or self._shapes is None
-                else output_spec.to_tensors(self._shapes)
+                else output_spec.to_tensors(self._shapes, self._context)
             )
             name = name or self._node_name
         if values:

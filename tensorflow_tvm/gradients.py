@@ -28,6 +28,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tensorflow_tvm import gradient_key
 from tensorflow_tvm.op_library import ops
 from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
 
@@ -261,22 +262,24 @@ def to_callee(gradient: Gradient, libraries: list[Any]) -> dict[str, Any]:
 @tf.RegisterGradient("TVM>DSOOp")
 @tf.RegisterGradient("TVM>StatefulDSOOp")
 def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None]:
-    callee = json.loads(op.get_attr("callee"))
-    said = callee.get("gradient")
+    callee = gradient_key.read_callee(op.get_attr("callee"))
+    what = callee.what
     name = getattr(op, "name", None)  # an eager op has none
-    what = f"TVM function '{callee['function']}' of library '{callee['library_name']}'"
     floating = [output.dtype.is_floating for output in op.outputs]
     if not any(floating):
         return [None] * len(op.inputs)
-    if said is None:
+    if callee.gradient is None:
         node = f" (op '{name}')" if name else ""
         raise LookupError(f"{what}{node} has no gradient. {_WAYS}. Or call tf.stop_gradient on it.")
-    gradient = Gradient(None, said.get("takes", _KINDS), said.get("wrt"))
     library_count = op.get_attr("NL")
     count = len(op.inputs) - library_count - op.get_attr("NS")
     inputs, libraries = op.inputs[:count], op.inputs[count : count + library_count]
     outputs = op.outputs
+    # An eager op holds no library; its outputs do, see `Function`.
+    held = getattr(outputs[0], "_tvm_libraries", libraries)
+    said = gradient_key.read_gradient(callee, len(held) if held else 2**31)
     try:
+        gradient = Gradient(None, _KINDS if said.takes is None else said.takes, said.wrt)
         taken = gradient.arguments(inputs, outputs, floating)
         wrt = gradient.differentiated([tensor.dtype for tensor in inputs])
     except ValueError as error:
@@ -290,15 +293,13 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
             return tf.zeros_like(outputs[i]) if given is None else tf.convert_to_tensor(given)
         return (inputs if kind == "args" else outputs)[i]
 
-    # An eager op holds no library; its outputs do, see `Function`.
-    held = getattr(outputs[0], "_tvm_libraries", libraries)
-    needed = [held[i] for i in said["libraries"]] if held else []
+    needed = [held[i] for i in said.libraries] if held else []
     results = _call(
         said,
         [take(kind, i) for kind, i in taken],
         needed,
         [inputs[i] for i in wrt],
-        callee.get("attrs", {}),
+        callee.attrs,
         outputs[0].device,
         what,
     )
@@ -311,7 +312,7 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
 
 
 def _call(
-    said: dict[str, Any],
+    said: gradient_key.GradientKey,
     arguments: list[tf.Tensor],
     libraries: list[Any],
     like: list[tf.Tensor],
@@ -323,15 +324,13 @@ def _call(
 
     `libraries` are tensors; eagerly objects of `Library`, its own first.
     """
-    callee = dict(said["callee"])
-    prefix = "attrs."
-    names = [e.removeprefix(prefix) for e in callee.get("arg_spec", ()) if e.startswith(prefix)]
-    if names:
-        callee["attrs"] = {name: attrs[name] for name in names if name in attrs}
+    callee = dict(said.callee)
+    if said.attr_names:
+        callee["attrs"] = {name: attrs[name] for name in said.attr_names if name in attrs}
     shapes = []
-    if said.get("shaped_like_inputs"):
+    if said.shaped_like_inputs:
         shapes = [tf.shape(tensor, out_type=tf.int64) for tensor in like]
-    make = ops.tvm_stateful_dso_op if said.get("stateful") else ops.tvm_dso_op
+    make = ops.tvm_stateful_dso_op if said.stateful else ops.tvm_dso_op
 
     def call(libraries: list[tf.Tensor]) -> list[tf.Tensor]:
         return make(
@@ -340,7 +339,7 @@ def _call(
             shapes,
             [tensor.dtype.as_datatype_enum for tensor in like],
             json.dumps(callee, separators=(",", ":")),
-            None if tf.executing_eagerly() else node_name(callee["function"]),
+            None if tf.executing_eagerly() else node_name(said.function),
         )
 
     # Where the function itself ran, for its library is for that device.
@@ -352,7 +351,7 @@ def _call(
     for result, tensor in zip(results, like, strict=True):
         if not result.shape.is_compatible_with(tensor.shape):
             raise ValueError(
-                f"{what}: its gradient '{callee['function']}' returned shape {result.shape} for an "
+                f"{what}: its gradient '{said.function}' returned shape {result.shape} for an "
                 f"input of shape {tensor.shape}; expected the input's shape."
             )
         if not tf.executing_eagerly():
