@@ -107,10 +107,10 @@ def compile_library(
     scheduled = {}
     for key, function in functions.items():
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
-            signature = prim_functions.signature_of(function)
+            signature, order = prim_functions.describe(function)
             function = prim_functions.widen_attrs(schedules.apply(function, parsed, libm))
             gradient = (links or {}).get(key)
-            said[key] = metadata.Said(signature, gradient, schedules.in_place(function))
+            said[key] = metadata.Said(signature, gradient, schedules.in_place(function), order)
             scheduled[key] = function.with_attr("global_symbol", key)
     module = tvm.IRModule(scheduled)
     what = ", ".join(functions)

@@ -108,16 +108,19 @@ class Said(NamedTuple):
     signature: Signature
     gradient: Gradient | None
     in_place: tuple[int, ...]
+    arg_spec: tuple[str, ...]  # one entry for each argument
 
 
 def write(said: Said, devices: Iterable[str]) -> str:
     """Return the metadata of a function that we build for `devices`: it fills in its outputs."""
     names = {ours: theirs for theirs, ours in _SCALARS.items()}
-    types = [{"type": "None"}]
-    for argument in said.signature.arguments:
-        types.append({"type": names[argument.dtype] if argument.role == "attr" else _TENSORS[0]})
-    schema = json.dumps({"type": "ffi.Function", "args": types})
+    scalars = {f"attrs.{attr.name}": names[attr.dtype] for attr in said.signature.attrs}
+    types = [{"type": scalars.get(entry, _TENSORS[0])} for entry in said.arg_spec]
+    schema = json.dumps({"type": "ffi.Function", "args": [{"type": "None"}, *types]})
     own: dict[str, Any] = {"signature": str(said.signature), "devices": list(devices)}
+    outputs = tuple(f"rets.{i}" for i in range(len(said.signature.outputs)))
+    if said.arg_spec != (*order(said.signature.arguments), *outputs):
+        own["arg_spec"] = said.arg_spec
     if said.gradient is not None:
         own["gradient"] = dataclasses.asdict(said.gradient)
     if said.in_place:
@@ -132,6 +135,7 @@ def read(text: str) -> Metadata:
         if _KEY in metadata:
             signature = Signature.parse(metadata[_KEY]["signature"])
             spec = (*order(signature.arguments), "rets")
+            spec = tuple(map(str, metadata[_KEY].get("arg_spec", spec)))
             devices = tuple(map(str, metadata[_KEY].get("devices", ())))
             said = metadata[_KEY].get("gradient")
             gradient = None

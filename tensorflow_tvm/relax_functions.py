@@ -28,8 +28,7 @@ import tensorflow as tf
 import tvm
 from tvm import relax, te, tirx
 
-# The attribute of a PrimFunc that says how many of its parameters, the last ones, are outputs.
-OUTPUT_COUNT = "tensorflow_tvm.outputs"
+from tensorflow_tvm.written_tensors import OUTPUT_COUNT
 
 _MAIN = "main"
 
