@@ -96,7 +96,10 @@ class _Views:
                 structural_walk(bind.value, [(tirx.Var, see_pointer(bind.var))])
 
         def see_pointer(view: tirx.Var) -> Any:
-            return lambda variable: self._viewed.setdefault(view, variable)
+            def see(variable: tirx.Var) -> None:
+                self._viewed.setdefault(view, variable)
+
+            return see
 
         structural_walk(
             body,
@@ -129,6 +132,7 @@ class _FirstRun:
                 if isinstance(size, tirx.Var):  # an empty tensor is not updated
                     self._analyzer.bind(size, ir.Range(1, _MOST))
         self._values: dict[tirx.Var, Any] = {}  # of loops' variables and the like
+        self._numbers: dict[tirx.Var, Any] = {}  # the values of buffers of one element
         self._branch: tuple[int, ...] = ()  # the undecided conditions around what is seen
         self._branch_count = 0
         self._written: set[int] = set()  # outputs, by number
@@ -139,6 +143,7 @@ class _FirstRun:
             function.body,
             [
                 (tirx.For, self._loop),
+                (tirx.While, self._while),
                 (s_tir.SBlockRealize, self._realize),
                 (s_tir.SBlock, self._block),
                 (tirx.Bind, self._bind),
@@ -169,13 +174,27 @@ class _FirstRun:
     def _loop(self, loop: tirx.For, visitor: Any) -> None:
         visitor.visit(loop.min)
         visitor.visit(loop.extent)
-        self._values[loop.loop_var] = self._first(loop.min)
+        self._assign(loop.loop_var, loop.min)
         visitor.visit(loop.body)
+        self._forget_numbers(loop.body)
+
+    def _while(self, loop: tirx.While, visitor: Any) -> None:
+        visitor.visit(loop.condition)
+        visitor.visit(loop.body)
+        self._forget_numbers(loop.body)
+
+    def _forget_numbers(self, statement: tirx.Stmt) -> None:
+        """Forget the values of what `statement` writes, which may have run several times or not."""
+
+        def see_store(store: tirx.BufferStore) -> None:
+            self._numbers.pop(store.buffer, None)
+
+        structural_walk(statement, [(tirx.BufferStore, see_store)])
 
     def _realize(self, realize: s_tir.SBlockRealize, visitor: Any) -> None:
         for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
             visitor.visit(value)
-            self._values[axis.var] = self._first(value)
+            self._assign(axis.var, value)
         visitor.visit(realize.predicate)
         self._branches(realize.predicate, realize.block, None, visitor)
 
@@ -190,7 +209,7 @@ class _FirstRun:
         if "handle" in str(bind.var.ty):  # a view
             return
         visitor.visit(bind.value)
-        self._values[bind.var] = self._first(bind.value)
+        self._assign(bind.var, bind.value)
 
     def _if(self, branch: tirx.IfThenElse, visitor: Any) -> None:
         visitor.visit(branch.condition)
@@ -236,6 +255,8 @@ class _FirstRun:
                 with self._in_branch():
                     visitor.visit(part)
                 after |= self._written
+                if isinstance(part, tirx.Stmt):
+                    self._forget_numbers(part)
         self._written = after
 
     @contextlib.contextmanager
@@ -265,6 +286,8 @@ class _FirstRun:
             if load.source.same_as(store.buffer) and structural_equal(load.indices, store.indices):
                 self._updates.append((output, load))
         self._wrote(store.buffer)
+        if all(isinstance(size, tirx.IntImm) and size.value == 1 for size in store.buffer.shape):
+            self._numbers[store.buffer] = self._first(store.value)
 
     def _pointer(self, variable: tirx.Var, visitor: Any) -> None:
         # Where its address goes, and what happens there, cannot be seen.
@@ -281,11 +304,22 @@ class _FirstRun:
         found = (i for i, output in enumerate(self._outputs) if output.same_as(buffer))
         return next(found, None)
 
+    def _assign(self, variable: tirx.Var, value: Any) -> None:
+        if str(variable.ty) == str(value.ty):
+            self._values[variable] = self._first(value)
+
     def _first(self, expression: Any) -> Any:
         """Return an expression with the values that variables have the first time."""
-        return structural_mutate(
-            expression, [(tirx.Var, lambda variable, _: self._values.get(variable, variable))]
-        )
+
+        def see_variable(variable: tirx.Var, _: Any) -> Any:
+            return self._values.get(variable, variable)
+
+        def see_load(load: ir.TensorLoad, mutator: Any) -> Any:
+            value = self._numbers.get(load.source)
+            return mutator.default_mutate(load) if value is None else value
+
+        handlers = [(tirx.Var, see_variable), (ir.TensorLoad, see_load)]
+        return structural_mutate(expression, handlers)
 
     def _proves(self, condition: Any) -> bool:
         if _reads_data(condition):
