@@ -37,7 +37,15 @@ import tvm_ffi
 from tvm import tirx
 from tvm.support import cc
 
-from tensorflow_tvm import build_cache, device_code, metadata, prim_functions, schedules, targets
+from tensorflow_tvm import (
+    build_cache,
+    device_code,
+    metadata,
+    packed_calls,
+    prim_functions,
+    schedules,
+    targets,
+)
 from tensorflow_tvm.gradients import Gradient
 
 # What compiles for CUDA: nvcc, its version, the architectures.
@@ -108,7 +116,8 @@ def compile_library(
     for key, function in functions.items():
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
             signature, order = prim_functions.describe(function)
-            function = prim_functions.widen_attrs(schedules.apply(function, parsed, libm))
+            function = packed_calls.check(schedules.apply(function, parsed, libm), parsed)
+            function = prim_functions.widen_attrs(function)
             gradient = (links or {}).get(key)
             said[key] = metadata.Said(signature, gradient, schedules.in_place(function), order)
             scheduled[key] = function.with_attr("global_symbol", key)

@@ -26,9 +26,10 @@ from typing import Any
 
 import tensorflow as tf
 import tvm
-from tvm import relax, te, tirx
+from tvm import relax, s_tir, te, tirx
+from tvm_ffi.structural import structural_mutate
 
-from tensorflow_tvm.written_tensors import OUTPUT_COUNT
+from tensorflow_tvm.written_tensors import OUTPUT_COUNT, is_tensor
 
 _MAIN = "main"
 
@@ -79,10 +80,11 @@ def to_prim_func(function: relax.Function, module: tvm.IRModule) -> tirx.PrimFun
         relax.transform.InlinePrivateFunctions(),
         relax.transform.CanonicalizeBindings(),
         relax.transform.DeadCodeElimination([_MAIN]),
+        _dispatch,
         relax.transform.LegalizeOps(),
     ):
         whole = change(whole)
-    whole = _with_computed_constants(whole)
+    whole = _with_plain_buffers(_with_computed_constants(whole))
     part = whole[_MAIN].without_attr("global_symbol").with_attr("Primitive", True)
     builder = relax.BlockBuilder(_without_main(whole))
     variable = builder.add_func(part, "part")
@@ -105,6 +107,41 @@ def to_prim_func(function: relax.Function, module: tvm.IRModule) -> tirx.PrimFun
             "of packed functions"
         )
     return _with_all_parameters(found, part).with_attr(OUTPUT_COUNT, len(outputs))
+
+
+def _dispatch(module: tvm.IRModule) -> tvm.IRModule:
+    """Replace operators that TVM implements for each device, which are sorts, scans and samples."""
+    known = _names(module)
+    with tvm.target.Target("llvm"):
+        module = relax.backend.DispatchSampling()(module)
+        module = relax.backend.DispatchSortScan()(module)
+    return tvm.IRModule(
+        {
+            variable: _unless_empty(f)
+            if isinstance(f, tirx.PrimFunc) and variable.name_hint not in known
+            else f
+            for variable, f in module.functions.items()
+        }
+    )
+
+
+def _unless_empty(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Let a function do nothing if its first input is empty: a scan writes its first element."""
+    has_elements = tirx.all(*(size > 0 for size in function.params[0].shape))
+
+    def see(block: s_tir.SBlock, mutator: Any) -> Any:
+        if not isinstance(block.body, (tirx.For, tirx.SeqStmt)):
+            return mutator.default_mutate(block)
+        return s_tir.SBlock(
+            block.iter_vars,
+            block.reads,
+            block.writes,
+            block.name_hint,
+            tirx.IfThenElse(has_elements, block.body, None),
+            alloc_buffers=block.alloc_buffers,
+        )
+
+    return function.with_body(structural_mutate(function.body, [(s_tir.SBlock, see)]))
 
 
 def _with_all_parameters(function: tirx.PrimFunc, part: relax.Function) -> tirx.PrimFunc:
@@ -234,6 +271,40 @@ def _with_computed_constants(module: tvm.IRModule) -> tvm.IRModule:
             result = builder.emit_output(function.body.body)
         builder.emit_func_output(result)
     return builder.get()
+
+
+def _with_plain_buffers(module: tvm.IRModule) -> tvm.IRModule:
+    """Let the PrimFuncs' parameters have no offset, alignment or layout of their own.
+
+    FuseTIR makes one buffer of a function's output and the next one's input, which has to have one
+    type; and it does not replace the sizes in layouts.
+    """
+    return tvm.IRModule(
+        {
+            variable: _with_plain_parameters(f) if isinstance(f, tirx.PrimFunc) else f
+            for variable, f in module.functions.items()
+        }
+    )
+
+
+def _with_plain_parameters(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    plain: dict[tirx.Var, Any] = {}
+    parameters = []
+    for parameter in function.params:
+        if is_tensor(parameter) and not parameter.strides:
+            offset = parameter.elem_offset
+            if isinstance(offset, tirx.Var):
+                plain[offset] = tirx.const(0, str(offset.ty))
+            plain[parameter] = tirx.decl_buffer(
+                list(parameter.shape), str(parameter.dtype), parameter.name, layout=None
+            )
+        parameters.append(plain.get(parameter, parameter))
+
+    def see(variable: tirx.Var, _: Any) -> Any:
+        return plain.get(variable, variable)
+
+    body = structural_mutate(function.body, [(tirx.Var, see)])
+    return tirx.PrimFunc(parameters, body, function.ret_type, function.attrs)
 
 
 def _names(module: tvm.IRModule) -> list[str]:

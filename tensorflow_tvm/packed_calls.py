@@ -1,0 +1,82 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Calls of TVM's packed functions: what they need to hold. Needs apache-tvm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import tvm
+from tvm import ir, sym, tirx
+from tvm_ffi.structural import structural_walk
+
+from tensorflow_tvm.schedules.bounds import require
+from tensorflow_tvm.schedules.sizes import is_known, symbols_of
+
+_SORTS = "tvm.contrib.sort."
+
+
+def check(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
+    """Return `function` with a check of what the packed functions need that it calls.
+
+    Parameters
+    ----------
+    function : tirx.PrimFunc
+        It may have been scheduled.
+    target : tvm.target.Target
+        What it will be compiled for.
+
+    Raises
+    ------
+    ValueError
+        If one of them can never work.
+    """
+    conditions = []
+    symbols = symbols_of(function)
+    for name, arguments in _calls(function):
+        if name.startswith(_SORTS) and "gpu" in target.keys:
+            raise ValueError(
+                f"it calls '{name}', which runs on CPUs only, and the target is "
+                f"{target.kind.name}. Compile it for a CPU"
+            )
+        if name == f"{_SORTS}topk":
+            condition, message = _topk(arguments)
+            if not is_known(condition, symbols):
+                continue
+            condition = sym.Analyzer().simplify(condition)
+            if not isinstance(condition, tirx.IntImm):
+                conditions.append((condition, message))
+            elif not condition.value:
+                raise ValueError(message)
+    return require(function, conditions)
+
+
+def _calls(function: tirx.PrimFunc) -> Iterator[tuple[str, list[Any]]]:
+    calls: list[ir.Call] = []
+    structural_walk(function.body, [(ir.Call, calls.append)])
+    for call in calls:
+        if call.args and "call_packed" in getattr(call.op, "name", ""):
+            name, *arguments = call.args
+            yield str(getattr(name, "value", name)), arguments
+
+
+def _topk(arguments: list[Any]) -> tuple[Any, str]:
+    """Return that there are k elements, of which the others would be left as they were."""
+    array, *_, k, axis, _, _ = arguments
+    _, shape, *_ = array.args
+    size = shape.args[int(axis)]
+    text = f"topk with k={k} needs at least as many elements along axis {axis}, which has {size}"
+    return tirx.any(k < 1, k <= size), text
