@@ -105,7 +105,13 @@ def to_prim_func(function: relax.Function, module: tvm.IRModule) -> tirx.PrimFun
             "it cannot be made one function, as those of operators on tensors can, without control "
             f"flow{blame and ': '}{blame}{said}"
         )
-    return _with_all_parameters(found, part).with_attr(OUTPUT_COUNT, len(outputs))
+    result = _with_all_parameters(found, part)
+    if len(result.params) != len(function.params) + len(outputs):
+        raise ValueError(
+            "operator relax.call_tir_inplace gives the memory of one of its inputs to its output, "
+            "and an op must leave its inputs as they are. Use relax.call_tir"
+        )
+    return result.with_attr(OUTPUT_COUNT, len(outputs))
 
 
 def _with_all_parameters(function: tirx.PrimFunc, part: relax.Function) -> tirx.PrimFunc:

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tvm
@@ -63,7 +63,7 @@ def to_blame(module: tvm.IRModule) -> str:
         )
     for binding in bindings(module[MAIN]):
         if isinstance(binding, relax.MatchCast):
-            return f"its match_cast of '{binding.var.name_hint}' is checked when it runs"
+            return f"its match_cast of '{binding.var.name}' is checked when it runs"
         if isinstance(binding.value, relax.If):
             return "it has an If. Compute both sides, and choose by relax.where"
     return ""
@@ -220,7 +220,7 @@ def _with_plain_calls(module: tvm.IRModule) -> tvm.IRModule:
     tuples = {}
 
     def computed(value: Any) -> Any:
-        return builder.emit_te(_compute_constant, value) if _is_constant(value) else value
+        return builder.emit_te(_constant(value)) if _is_constant(value) else value
 
     with builder.function(MAIN, list(function.params)):
         with builder.dataflow():
@@ -228,10 +228,13 @@ def _with_plain_calls(module: tvm.IRModule) -> tvm.IRModule:
                 value = getattr(binding, "value", None)
                 if isinstance(value, relax.Tuple):
                     tuples[binding.var] = value
+                if _is_constant(value):
+                    binding = relax.VarBinding(binding.var, computed(value))
                 if isinstance(value, relax.Call) and _operator_name(value) == "relax.call_tir":
-                    name, passed, *rest = value.args
+                    name, passed = value.args
                     passed = [computed(argument) for argument in passed.fields]
-                    plain = _specialized(module[name], passed, binding.var.ty, rest)
+                    plain = _specialized(module[name], passed, binding.var.ty)
+                    passed = [p for p in passed if isinstance(p.ty, relax.TensorType)]
                     value = relax.Call(
                         value.op,
                         [builder.add_func(plain, name.name_hint), relax.Tuple(passed)],
@@ -259,7 +262,8 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, tvm.ir.GenericConst)
 
 
-def _compute_constant(value: Any) -> te.Tensor:
+def _constant(value: Any) -> Callable[[], te.Tensor]:
+    """Return what computes a constant."""
     array = value.value.numpy()
     if array.size == 0 or (array != array.flat[0]).any():
         raise ValueError(
@@ -267,49 +271,56 @@ def _compute_constant(value: Any) -> te.Tensor:
             "since only constants whose elements are all the same can be compiled in"
         )
     element = tirx.const(array.flat[0].item(), str(array.dtype))
-    return te.compute(array.shape, lambda *_: element, name="constant")
+    return lambda: te.compute(array.shape, lambda *_: element, name="constant")
 
 
-def _specialized(
-    function: tirx.PrimFunc, passed: Sequence[Any], result: Any, scalars: Sequence[Any]
-) -> tirx.PrimFunc:
+def _specialized(function: tirx.PrimFunc, passed: Sequence[Any], result: Any) -> tirx.PrimFunc:
     """Return a function for the shapes and the numbers of one call."""
     results = list(result.fields) if isinstance(result, tvm.ir.TupleType) else [result]
-    types = [*(argument.ty for argument in passed), *results]
-    tensors = [parameter for parameter in function.params if is_tensor(parameter)]
+    shapes = []
     values: dict[tirx.Var, Any] = {}
-    for parameter, type_ in zip(tensors, types, strict=True):
-        if parameter.strides:
+    for parameter, given in zip(function.params, [*passed, *results], strict=True):
+        if not is_tensor(parameter):
+            values[parameter] = given.astype(str(parameter.ty))
             continue
+        actual = (given if isinstance(given, relax.TensorType) else given.ty).shape.values
         shape = [
-            size if isinstance(size, tirx.IntImm) else actual.astype(str(size.ty))
-            for size, actual in zip(parameter.shape, type_.shape.values, strict=True)
+            size if isinstance(size, tirx.IntImm) else dim.astype(str(size.ty))
+            for size, dim in zip(parameter.shape, actual, strict=True)
         ]
-        values[parameter] = tirx.decl_buffer(
-            shape,
-            str(parameter.dtype),
-            parameter.name,
-            elem_offset=tirx.const(0, str(parameter.elem_offset.ty)),
-            data_alignment=int(parameter.data_alignment),
-            offset_factor=int(parameter.offset_factor),
-            layout=None,
-        )
-    numbers = [value for expression in scalars for value in expression.values]
-    others = [parameter for parameter in function.params if not is_tensor(parameter)]
-    for parameter, number in zip(others, numbers, strict=True):
-        values[parameter] = number.astype(str(parameter.ty))
+        shapes.append(shape)
+        # The others' sizes follow from those.
+        if all(isinstance(size, (tirx.IntImm, tirx.Var)) for size in parameter.shape):
+            values[parameter] = _buffer_like(parameter, shape)
     function = function.specialize(values)
-    plain = {
-        parameter: tirx.decl_buffer(
-            list(parameter.shape), str(parameter.dtype), parameter.name, layout=None
+    plain: dict[tirx.Var, Any] = {}
+    for parameter, shape in zip(function.params, shapes, strict=True):
+        plain[parameter] = tirx.decl_buffer(
+            shape, str(parameter.dtype), parameter.name, layout=None
         )
-        for parameter in function.params
-        if not parameter.strides
-    }
+        if isinstance(parameter.elem_offset, tirx.Var):
+            plain[parameter.elem_offset] = _zero(parameter)
 
     def see(variable: tirx.Var, _: Any) -> Any:
         return plain.get(variable, variable)
 
-    parameters = [plain.get(parameter, parameter) for parameter in function.params]
+    parameters = [plain[parameter] for parameter in function.params]
     body = structural_mutate(function.body, [(tirx.Var, see)])
     return tirx.PrimFunc(parameters, body, function.ret_type, function.attrs)
+
+
+def _buffer_like(parameter: tirx.Var, shape: Sequence[Any]) -> tirx.Var:
+    return tirx.decl_buffer(
+        shape,
+        str(parameter.dtype),
+        parameter.name,
+        strides=list(parameter.strides),
+        elem_offset=_zero(parameter),
+        data_alignment=int(parameter.data_alignment),
+        offset_factor=int(parameter.offset_factor),
+        layout=None,
+    )
+
+
+def _zero(parameter: tirx.Var) -> Any:
+    return tirx.const(0, str(parameter.elem_offset.ty))
