@@ -202,8 +202,11 @@ def _emit(builder: relax.BlockBuilder, function: relax.Function) -> None:
 
 def _with_main(module: tvm.IRModule, function: relax.Function) -> tvm.IRModule:
     """Return `function` as "main", and what it can call."""
+    # Those that are private are inlined.
     others = {
-        variable: other
+        variable: other.without_attr("global_symbol")
+        if isinstance(other, relax.Function)
+        else other
         for variable, other in module.functions.items()
         if variable.name_hint != MAIN and not other.same_as(function)
     }

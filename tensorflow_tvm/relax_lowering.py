@@ -28,6 +28,7 @@ from tensorflow_tvm.written_tensors import is_tensor
 
 MAIN = "main"
 _HARMLESS = ("relax.call_tir", "relax.null_value")
+_ROOT = "root"
 _PACKED = ("relax.call_dps_packed", "relax.call_pure_packed", "relax.call_inplace_packed")
 
 
@@ -305,8 +306,16 @@ def _specialized(function: tirx.PrimFunc, passed: Sequence[Any], result: Any) ->
         return plain.get(variable, variable)
 
     parameters = [plain[parameter] for parameter in function.params]
-    body = structural_mutate(function.body, [(tirx.Var, see)])
+    body = _with_root(structural_mutate(function.body, [(tirx.Var, see)]))
     return tirx.PrimFunc(parameters, body, function.ret_type, function.attrs)
+
+
+def _with_root(body: tirx.Stmt) -> tirx.Stmt:
+    """Return a body whose first block is no step, since FuseTIR keeps what is in it alone."""
+    if not isinstance(body, s_tir.SBlockRealize) or body.block.name_hint == _ROOT:
+        return body
+    root = s_tir.SBlock([], [], [], _ROOT, body)
+    return s_tir.SBlockRealize([], tirx.const(True, "bool"), root)
 
 
 def _buffer_like(parameter: tirx.Var, shape: Sequence[Any]) -> tirx.Var:
