@@ -47,6 +47,7 @@ from tensorflow_tvm import (
     targets,
 )
 from tensorflow_tvm.gradients import Gradient
+from tensorflow_tvm.guards import lowering
 
 # What compiles for CUDA: nvcc, its version, the architectures.
 Toolkit = tuple[str, str, tuple[str, ...]]
@@ -173,11 +174,13 @@ def _compile(
                 _compile_metadata(said, devices, targets.cpu_features(target), Path(folder))
             )
             if toolkit is None:
-                tvm.compile(module, target=target).export_library(str(path), addons=addons)
+                tvm.compile(module, target=target, tir_pipeline=lowering.PIPELINE).export_library(
+                    str(path), addons=addons
+                )
             else:
                 nvcc, _, architectures = toolkit
                 with device_code.without_runtime():
-                    executable = tvm.compile(module, target=target)
+                    executable = tvm.compile(module, target=target, tir_pipeline=lowering.PIPELINE)
                 executable.export_library(
                     str(path),
                     addons=addons,

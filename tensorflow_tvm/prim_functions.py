@@ -28,8 +28,8 @@ from tvm_ffi.structural import structural_mutate
 
 from tensorflow_tvm import relax_functions
 from tensorflow_tvm.dimensions import fold
+from tensorflow_tvm.guards import require
 from tensorflow_tvm.schedules import mark_scheduled
-from tensorflow_tvm.schedules.bounds import require
 from tensorflow_tvm.signature import DTYPES, Argument, Signature
 from tensorflow_tvm.written_tensors import OUTPUT_COUNT, find_update, is_tensor, outputs_of
 
@@ -120,6 +120,7 @@ def _of_module(obj: tvm.IRModule | s_tir.Schedule) -> dict[str, tirx.PrimFunc]:
         if isinstance(function, relax.Function):
             try:
                 function = relax_functions.to_prim_func(function, module)
+                function = mark_scheduled(function, False)
             except ValueError as error:
                 raise ValueError(f"Cannot build '{variable.name_hint}': {error}.") from None
         if not isinstance(function, tirx.PrimFunc):
@@ -149,7 +150,7 @@ def _name_of(function: tirx.PrimFunc) -> str | None:
 def from_tensors(tensors: Sequence[te.Tensor]) -> tirx.PrimFunc:
     """Return the function that computes those of `tensors` that are computed, see `split`."""
     inputs, outputs = split(tensors)
-    function = te.create_prim_func([*inputs, *outputs])
+    function = mark_scheduled(te.create_prim_func([*inputs, *outputs]), False)
     # Which they are cannot be seen where a packed function writes them.
     return function.with_attr(OUTPUT_COUNT, len(outputs))
 

@@ -14,10 +14,9 @@
 # ==============================================================================
 """Schedules for functions that have none. Needs apache-tvm.
 
-bounds.py sees to it that no function reads or writes outside a tensor, and sizes.py that there are
-no more elements than TVM's code can count. Then gpu.py leaves the choice to TVM's dlight, and
-cpu.py makes loops of its own: stages.py reads the function as a list of stages, fusion.py decides
-which are computed together, and one of the rules makes the loops of each: elementwise.py,
+Functions come here guarded (see `tensorflow_tvm.guards`). gpu.py leaves the choice to TVM's dlight,
+and cpu.py makes loops of its own: stages.py reads the function as a list of stages, fusion.py
+decides which are computed together, and one of the rules makes the loops of each: elementwise.py,
 reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes out functions
 such as exp, float8.py that type's arithmetic, and divisions.py what TVM does not divide rightly;
 temporaries.py has small temporary tensors on the stack. What has been tuned gets the schedule that
@@ -32,16 +31,15 @@ import tvm
 from tvm import s_tir, tirx
 from tvm_ffi.structural import structural_visit, structural_walk
 
+from tensorflow_tvm.guards import checker, markers
 from tensorflow_tvm.schedules import (
     cpu,
     divisions,
     float8,
     gpu,
-    sizes,
     temporaries,
     vector_math,
 )
-from tensorflow_tvm.schedules.bounds import check_bounds, require
 from tensorflow_tvm.tuning import database
 
 Notes = dict[str, list[str]]
@@ -75,16 +73,21 @@ def apply(
     is_gpu = "gpu" in target.keys
     if is_scheduled(function):
         notes[""] = ["as written: its author has scheduled it"]
-        function = divisions.rewrite(function)
-        return function if is_gpu else temporaries.rewrite(function)
-    checked = check_bounds(function)
-    scheduled = _tuned(checked.function, target, libm, notes)
-    if scheduled is None:
-        scheduled = by_rules(checked.function, target, libm, notes)
-    if not is_gpu:
-        scheduled = temporaries.rewrite(float8.rewrite(scheduled))
+        if checker.is_guarded(function):
+            scheduled = function
+        else:
+            is_marked = bool(function.attrs and function.attrs.get(_MARK, False))
+            guarded = checker.guard(function, target, True, trusts_axes=is_marked)
+            scheduled = guarded.finish(guarded.function)
+    else:
+        guarded = checker.guard(function, target)
+        scheduled = _tuned(guarded.function, target, libm, notes)
+        if scheduled is None:
+            scheduled = by_rules(guarded.function, target, libm, notes)
+        scheduled = guarded.finish(scheduled)
+        scheduled = scheduled if is_gpu else float8.rewrite(scheduled)
     scheduled = divisions.rewrite(scheduled)
-    return checked.with_conditions(require(scheduled, sizes.of_allocations(scheduled)))
+    return scheduled if is_gpu else temporaries.rewrite(scheduled)
 
 
 def by_rules(
@@ -93,15 +96,19 @@ def by_rules(
     libm: bool = False,
     notes: Notes | None = None,
 ) -> tirx.PrimFunc:
-    """Return `function`, whose bounds have been checked, with the default schedule; see `apply`."""
+    """Return `function`, which has been guarded, with the default schedule; see `apply`."""
     notes = {} if notes is None else notes
     if "gpu" in target.keys:
         return gpu.schedule(function, target, notes)
     return cpu.schedule(function, target, libm, notes)
 
 
-def for_search(function: tirx.PrimFunc, libm: bool = False) -> tirx.PrimFunc:
-    """Return `function`, whose bounds have been checked, as schedules are searched for: without."""
+def unscheduled_for_tuning(function: tirx.PrimFunc, libm: bool = False) -> tirx.PrimFunc:
+    """Return `function`, which has been guarded, in the form that schedules are searched for."""
+    return markers.expand(_without_schedule(function, libm), checks=False)
+
+
+def _without_schedule(function: tirx.PrimFunc, libm: bool) -> tirx.PrimFunc:
     return function if libm else function.with_body(vector_math.rewrite(function.body))
 
 
@@ -111,15 +118,14 @@ def _tuned(
     """Return `function` with the schedule that tuning has found, if it has been tuned."""
     if target.kind.name != "llvm" or not database.is_there():
         return None
-    plain = for_search(function, libm)
-    entry = database.find(plain, target)
+    entry = database.find(unscheduled_for_tuning(function, libm), target)
     if entry is None:
         return None
     gain = entry.default / entry.tuned
     notes[""] = [
         f"tuned: {gain:.2f} times as fast as the default schedule, the best of {entry.trials}"
     ]
-    return mark_scheduled(entry.apply(plain))
+    return mark_scheduled(entry.apply(_without_schedule(function, libm)))
 
 
 def in_place(function: tirx.PrimFunc) -> tuple[int, ...]:
@@ -128,21 +134,24 @@ def in_place(function: tirx.PrimFunc) -> tuple[int, ...]:
     return tuple(map(int, found))
 
 
-def mark_scheduled(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    """Return `function`, marked as one that its author has scheduled."""
-    return function.with_attr(_MARK, True)
+def mark_scheduled(function: tirx.PrimFunc, value: bool = True) -> tirx.PrimFunc:
+    """Return `function`, marked as one that its author has scheduled, or has not."""
+    return function.with_attr(_MARK, value)
 
 
 def is_scheduled(function: tirx.PrimFunc) -> bool:
     """Whether a function's author has said how it runs.
 
-    So it is unless the function is as `te.create_prim_func` makes it: one nest of serial loops for
-    each block, over the block's axes and in their order, and reductions with their initial value.
+    What comes from TE tensors or Relax is marked as having no schedule, whatever loops TVM's own
+    operators are made of. Where there is no mark, a function has a schedule unless it is as
+    `te.create_prim_func` makes it: one nest of serial loops for each block, over the block's axes
+    and in their order, and reductions with their initial value.
     """
     if not function.attrs or not function.attrs.get("s_tir", False):
         return True
-    if function.attrs.get(_MARK, False):
-        return True
+    mark = function.attrs.get(_MARK, None)
+    if mark is not None:
+        return bool(mark)
     found: list[bool] = []
     mixed: list[bool] = []
     has_axes: list[bool] = []

@@ -36,8 +36,8 @@ import tvm
 from tvm import tirx
 
 from tensorflow_tvm import compiler, prim_functions, schedules, targets
+from tensorflow_tvm.guards import guard, markers
 from tensorflow_tvm.module import Module
-from tensorflow_tvm.schedules.bounds import CheckedFunction, check_bounds
 from tensorflow_tvm.signature import Signature
 from tensorflow_tvm.tune import TuningResult, duration
 from tensorflow_tvm.tuning import database, search
@@ -157,9 +157,9 @@ class _Task:
         with compiler.explain_failure(self._where):
             self._signature: Signature = prim_functions.signature_of(function)
             self._refuse(function)
-            self._checked: CheckedFunction = check_bounds(function)
-            self._default = schedules.by_rules(self._checked.function, target, libm)
-        self._plain = schedules.for_search(self._checked.function, libm)
+            self._guarded = guard(function, target)
+            self._default = schedules.by_rules(self._guarded.function, target, libm)
+        self._plain = schedules.unscheduled_for_tuning(self._guarded.function, libm)
         self._target = target
 
     def _refuse(self, function: tirx.PrimFunc) -> None:
@@ -230,7 +230,9 @@ class _Task:
         outputs = len(self._signature.outputs)
         progress.say("measuring the default schedule")
         with contextlib.suppress(Stopped), contextlib.ExitStack() as stack:
-            measurer = Measurer(self._default, outputs, self._target, seed, budget.is_over)
+            # Random operands may be zeros.
+            default = markers.expand(self._default, checks=False)
+            measurer = Measurer(default, outputs, self._target, seed, budget.is_over)
             try:
                 stack.enter_context(measurer)
             except ValueError as error:
@@ -278,7 +280,7 @@ class _Task:
         if trace is not None:
             functions["tuned"] = database.Entry(trace, 0.0, 0.0, 0).apply(self._plain)
         scheduled = {
-            name: schedules.mark_scheduled(self._checked.with_conditions(function))
+            name: schedules.mark_scheduled(self._guarded.finish(function))
             for name, function in functions.items()
         }
         content, _ = compiler.compile_library(scheduled, self._target, where=self._where)

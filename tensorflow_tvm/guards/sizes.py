@@ -12,10 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""Sizes that 32 bits do not hold, in which TVM's code counts."""
+"""Sizes that are negative, or that 32 bits do not hold, in which TVM's code counts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tvm import ir, s_tir, tirx
@@ -62,12 +63,49 @@ def has_arithmetic(expression: Any) -> bool:
 
 
 def of_axis(axis: tirx.IterVar) -> list[tuple[Any, str]]:
-    """Return what must be true of an axis that a reduction runs over, and what to say if not."""
+    """Return what must be true of the extent of a block's axis, and the message otherwise."""
     extent = axis.dom.extent
-    if axis.iter_type != tirx.IterVar.CommReduce or not has_arithmetic(extent):
+    conditions = of_extent(extent, f"its axis {axis.var.name}")
+    if axis.iter_type == tirx.IterVar.CommReduce and has_arithmetic(extent):
+        message = (
+            f"its axis {axis.var.name} has {extent} elements, and at most {_MOST} are possible"
+        )
+        conditions.append((wide(extent) <= tirx.IntImm("int64", _MOST), message))
+    return conditions
+
+
+def of_extent(extent: Any, name: str) -> list[tuple[Any, str]]:
+    """Return the condition that `extent` is not negative, and the message otherwise."""
+    if isinstance(extent, (tirx.Var, tirx.IntImm)) and getattr(extent, "value", 0) >= 0:
         return []
-    message = f"its axis {axis.var.name} has {extent} elements, and at most {_MOST} are possible"
-    return [(wide(extent) <= tirx.IntImm("int64", _MOST), message)]
+    return [(wide(extent) >= 0, f"{name} has {extent} elements, a negative number")]
+
+
+def of_shape(buffer: tirx.Var) -> list[tuple[Any, str]]:
+    """Return what must be true of an intermediate tensor's shape, and the message otherwise."""
+    shape = ", ".join(map(str, buffer.shape))
+    return [
+        (
+            wide(size) >= 0,
+            f"its intermediate tensor {buffer.name} has the shape [{shape}], in which {size} is "
+            "negative",
+        )
+        for size in buffer.shape
+        if not isinstance(size, (tirx.Var, tirx.IntImm))
+    ]
+
+
+def are_empty(buffers: Sequence[tirx.Var]) -> Any:
+    """Return the condition that tensors have no elements; None if that cannot be."""
+    conditions = []
+    for buffer in buffers:
+        if any(isinstance(size, tirx.IntImm) and size.value == 0 for size in buffer.shape):
+            continue
+        sizes = [size for size in buffer.shape if not isinstance(size, tirx.IntImm)]
+        if not sizes:
+            return None
+        conditions.append(tirx.any(*(tirx.EQ(size, tirx.const(0, size.ty)) for size in sizes)))
+    return tirx.all(*conditions) if conditions else None
 
 
 def of_allocations(function: tirx.PrimFunc) -> list[tuple[Any, str]]:
@@ -134,9 +172,18 @@ def symbols_of(function: tirx.PrimFunc) -> list[tirx.Var]:
     found = list(function.params)
     for parameter in function.params:
         if isinstance(parameter.ty, tirx.BufferType):
-            for size in parameter.shape:
-                structural_walk(size, [(tirx.Var, found.append)])
+            for value in (*parameter.shape, *(parameter.strides or ()), parameter.elem_offset):
+                structural_walk(value, [(tirx.Var, found.append)])
     return found
+
+
+def shape_symbols_of(function: tirx.PrimFunc) -> list[tirx.Var]:
+    """Return the variables that are sizes of tensors, and so not negative."""
+    found: dict[tirx.Var, None] = {}
+    for parameter in function.params:
+        if isinstance(parameter.ty, tirx.BufferType):
+            found.update((size, None) for size in parameter.shape if isinstance(size, tirx.Var))
+    return list(found)
 
 
 def is_known(expression: Any, symbols: list[tirx.Var]) -> bool:
@@ -152,3 +199,10 @@ def is_known(expression: Any, symbols: list[tirx.Var]) -> bool:
     handlers = [(tirx.Var, see), (ir.TensorLoad, see_other), (ir.Call, see_other)]
     structural_walk(expression, handlers)
     return all(found)
+
+
+def reads_data(expression: Any) -> bool:
+    """Whether an expression depends on elements of tensors, or on what a function returns."""
+    found: list[Any] = []
+    structural_walk(expression, [(ir.TensorLoad, found.append), (ir.Call, found.append)])
+    return bool(found)

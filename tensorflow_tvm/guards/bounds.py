@@ -1,0 +1,144 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Indices outside a tensor: refused where sizes decide, and made impossible where data does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tvm import ir, tirx
+from tvm_ffi.structural import structural_walk
+
+from tensorflow_tvm.guards import sizes
+from tensorflow_tvm.guards.context import Context
+
+Access = ir.TensorLoad | tirx.BufferStore
+_INEXACT = (tirx.FloorDiv, tirx.FloorMod, tirx.Div, tirx.Mod, tirx.Min, tirx.Max)
+
+
+def load(context: Context, written: ir.TensorLoad, indices: Sequence[Any]) -> Any:
+    """Return the read `written`, whose indices have become `indices`.
+
+    An index that may be anything becomes the nearest that exists.
+    """
+    buffer = written.source
+    safe_indices = []
+    for index, size in zip(indices, buffer.shape, strict=True):
+        if not _is_inside(context, index, size) and not _requires(context, index, size, written):
+            index = _clamped(context, index, size, written)
+        safe_indices.append(index)
+    safe = tirx.BufferLoad(buffer, safe_indices)
+    if not context.is_guarded:
+        return safe
+    # Where nothing is demanded for a guarded read, the tensor may even be empty.
+    for index, given, size in zip(safe_indices, indices, buffer.shape, strict=True):
+        if not index.same_as(given) and not context.proves(size > 0):
+            safe = tirx.if_then_else(size > 0, safe, tirx.const(0, buffer.dtype))
+    return safe
+
+
+def store(
+    context: Context, written: tirx.BufferStore, value: Any, indices: Sequence[Any]
+) -> tirx.Stmt:
+    """Return the write `written`, whose parts have become `value` and `indices`.
+
+    Nothing is written to an element that does not exist.
+    """
+    names: list[tirx.Bind] = []
+    guards: list[Any] = []
+    safe_indices = []
+    for index, size in zip(indices, written.buffer.shape, strict=True):
+        if not _is_inside(context, index, size) and not _requires(context, index, size, written):
+            exact = sizes.wide(index)
+            if not isinstance(exact, tirx.Var):
+                names.append(tirx.Bind(tirx.Var("index", "int64"), exact))
+                exact = names[-1].var
+            guards += [exact >= 0, exact < sizes.wide(size)]
+            index = exact.astype(str(index.ty))
+        safe_indices.append(index)
+    safe = tirx.BufferStore(written.buffer, value, safe_indices)
+    if not guards:
+        return safe
+    return tirx.SeqStmt([*names, tirx.IfThenElse(tirx.all(*guards), safe, None)])
+
+
+def are_inside(context: Context, values: Sequence[Any]) -> bool:
+    """Whether all that `values` read exists, whatever the condition under which they are used."""
+    found: list[ir.TensorLoad] = []
+    for value in values:
+        structural_walk(value, [(ir.TensorLoad, found.append)])
+    return all(
+        _is_inside(context, index, size)
+        for load in found
+        for index, size in zip(load.indices, load.source.shape, strict=True)
+    )
+
+
+def _is_inside(context: Context, index: Any, size: Any) -> bool:
+    if int(index.ty.dtype.lanes) > 1:
+        return True  # a vector that its author has written, which nothing can be put around
+    return context.proves(index >= 0) and context.proves(index < size)
+
+
+def _requires(context: Context, index: Any, size: Any, access: Access) -> bool:
+    """Demand of the sizes that an index exists; False if they do not decide."""
+    extremes = None if context.is_guarded else context.extremes(index)
+    if extremes is None:
+        return False
+    least, most = extremes
+    condition = tirx.all(least >= 0, most < size)
+    context.require(condition, _message(access), _exactness(index))
+    return True
+
+
+def _clamped(context: Context, index: Any, size: Any, access: ir.TensorLoad) -> Any:
+    """Return the nearest index that exists."""
+    if not context.is_guarded:
+        context.require(size > 0, _message(access))
+    if not sizes.has_arithmetic(index):
+        return tirx.max(tirx.min(index, size - 1), 0)
+    nearest = tirx.max(tirx.min(sizes.wide(index), sizes.wide(size) - 1), 0)
+    return nearest.astype(str(index.ty))
+
+
+def _message(access: Access) -> str:
+    is_read = isinstance(access, ir.TensorLoad)
+    buffer = access.source if is_read else access.buffer
+    shape = ", ".join(map(str, buffer.shape))
+    indices = ", ".join(map(str, access.indices))
+    return (
+        f"it {'reads' if is_read else 'writes'} {buffer.name}[{indices}], which is outside "
+        f"{buffer.name}, whose shape is [{shape}]"
+    )
+
+
+def _exactness(index: Any) -> list[Any]:
+    """Return the conditions by which an index is what it would be in 64 bits.
+
+    Sums and products are, where the result is an index that exists: what they are too large by,
+    the rest takes off. Others need operands that 32 bits hold.
+    """
+    conditions = []
+
+    def see(node: Any) -> None:
+        if isinstance(node, _INEXACT) and str(node.ty) == "int32":
+            for operand in (node.a, node.b):
+                if sizes.has_arithmetic(operand):
+                    exact = sizes.wide(operand)
+                    conditions.append(tirx.all(exact >= -(2**31), exact < 2**31))
+
+    structural_walk(index, [(ir.Expr, see)])
+    return conditions

@@ -1,0 +1,308 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Walks over a function, and guards what it finds at each place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import tvm
+from tvm import ir, s_tir, tirx
+from tvm.ir import prim
+from tvm_ffi.structural import structural_mutate, structural_walk
+
+from tensorflow_tvm.guards import arithmetic, bounds, markers, sizes
+from tensorflow_tvm.guards.context import Condition, Context
+
+_GUARDED = "tensorflow_tvm.guarded"  # an attribute of functions that are finished
+
+
+@dataclasses.dataclass
+class Guarded:
+    """A function that does no harm, if `conditions` hold.
+
+    Attributes
+    ----------
+    function : tirx.PrimFunc
+        The function. An index that comes from data, and may be anything, is clamped where it reads,
+        and nothing is written to one that does not exist; divisors that may be 0 are marked.
+    conditions : list of (tirx.Expr, str)
+        What must be true of sizes and attrs when it is called, and the message otherwise.
+    is_empty : tirx.Expr or None
+        Whether all outputs of a call are empty; None if they cannot be.
+    """
+
+    function: tirx.PrimFunc
+    conditions: list[Condition]
+    is_empty: Any
+
+    def finish(self, function: tirx.PrimFunc) -> tirx.PrimFunc:
+        """Return `function`, which has been scheduled since, without marks and with all checks."""
+        function = markers.expand(function)
+        conditions = [*self.conditions, *sizes.of_allocations(function)]
+        if conditions and self.is_empty is not None:
+            # Nothing is demanded of a call that has nothing to compute.
+            conditions = [(tirx.any(self.is_empty, c), message) for c, message in conditions]
+            has_elements = tirx.Not(self.is_empty)
+            function = function.with_body(tirx.IfThenElse(has_elements, function.body, None))
+        return require(function, conditions).with_attr(_GUARDED, True)
+
+
+def is_guarded(function: tirx.PrimFunc) -> bool:
+    """Whether a function is the result of `Guarded.finish`."""
+    return bool(function.attrs and function.attrs.get(_GUARDED, False))
+
+
+def require(function: tirx.PrimFunc, conditions: Sequence[Condition]) -> tirx.PrimFunc:
+    """Return `function` with each of `conditions` checked first; an error has its message."""
+    if not conditions:
+        return function
+    checks = [
+        # The condition comes first, whatever the constructor's parameters are called.
+        tirx.AssertStmt(condition, ir.StringImm("ValueError"), [ir.StringImm(message)])
+        for condition, message in conditions
+    ]
+    return function.with_body(tirx.SeqStmt([*checks, function.body]))
+
+
+def guard(
+    function: tirx.PrimFunc,
+    target: tvm.target.Target,
+    is_scheduled: bool = False,
+    trusts_axes: bool = False,
+) -> Guarded:
+    """Find what a function may do outside its tensors, or with operands that trap.
+
+    Where sizes or attrs decide, a condition on them is returned. Other indices, which come from
+    data, or which we cannot follow, are clamped to the tensor where they are read, and passed over
+    where they are written: for those that were right nothing changes.
+
+    Parameters
+    ----------
+    function : tirx.PrimFunc
+        With or without a schedule.
+    target : tvm.target.Target
+        What it will be compiled for.
+    is_scheduled : bool
+        Whether its loops stay as they are.
+    trusts_axes : bool
+        Whether the axes of blocks are known to stay in their domains, as TVM's schedules keep them.
+
+    Returns
+    -------
+    Guarded
+    """
+    context = Context(function, "gpu" in target.keys, trusts_axes)
+    checker = _Checker(context, is_scheduled)
+    handlers = [
+        (s_tir.SBlockRealize, checker.realize),
+        (tirx.AllocBuffer, checker.allocate),
+        (tirx.For, checker.loop),
+        (tirx.While, checker.while_loop),
+        (tirx.AttrStmt, checker.attribute),
+        (tirx.Bind, checker.bind),
+        (tirx.IfThenElse, checker.branch),
+        (ir.TensorLoad, checker.load),
+        (tirx.BufferStore, checker.store),
+        (ir.Call, checker.call),
+        (prim.Select, checker.select),
+        (tirx.Cast, checker.cast),
+        *((kind, checker.division) for kind in arithmetic.DIVISIONS),
+        *((kind, checker.shift) for kind in arithmetic.SHIFTS),
+    ]
+    with context.function():
+        body = structural_mutate(function.body, handlers)
+    is_empty = sizes.are_empty(_outputs(function))
+    return Guarded(function.with_body(body), context.conditions, is_empty)
+
+
+def _outputs(function: tirx.PrimFunc) -> list[tirx.Var]:
+    """Return the parameters that a function is seen to write."""
+    written: list[tirx.Var] = []
+    structural_walk(function.body, [(tirx.BufferStore, lambda store: written.append(store.buffer))])
+    return [p for p in function.params if any(p.same_as(buffer) for buffer in written)]
+
+
+class _Checker:
+    def __init__(self, context: Context, is_scheduled: bool) -> None:
+        self._context = context
+        self._is_scheduled = is_scheduled
+        self._loop_checks: list[list[Condition]] = []  # of what changes with each loop around
+
+    # Statements.
+
+    def realize(self, realize: s_tir.SBlockRealize, mutator: Any) -> Any:
+        block = realize.block
+        with self._context.conditionally():
+            predicate = mutator.mutate(realize.predicate)
+        values = [mutator.mutate(value) for value in realize.iter_values]
+        for axis in block.iter_vars:
+            self._visit_sizes([axis.dom.extent], mutator)
+            for condition, message in sizes.of_axis(axis):
+                self._demand(condition, f"in step '{block.name_hint}', {message}")
+        if block.init is not None and self._is_scheduled and not self._context.is_gpu:
+            self._demand_initialization(block)
+        with self._context.block(realize):
+            self._allocate(block.alloc_buffers, mutator)
+            block = s_tir.SBlock(
+                *(block.iter_vars, block.reads, block.writes, block.name_hint),
+                mutator.mutate(block.body),
+                None if block.init is None else mutator.mutate(block.init),
+                *(block.alloc_buffers, block.match_buffers, block.annotations),
+            )
+        return s_tir.SBlockRealize(values, predicate, block)
+
+    def _demand_initialization(self, block: s_tir.SBlock) -> None:
+        """Demand something to reduce: TVM has the first step of a reduction initialize it."""
+        kinds = (tirx.IterVar.DataPar, tirx.IterVar.CommReduce)
+        own, reduced = (
+            [axis.dom.extent for axis in block.iter_vars if axis.iter_type == kind]
+            for kind in kinds
+        )
+        for extent in reduced:
+            message = (
+                f"in step '{block.name_hint}', it reduces {extent} elements: none, which its "
+                "schedule does not provide for"
+            )
+            # Loops around it run only if there is something: what is known here does not count.
+            condition = tirx.any(extent >= 1, *(size <= 0 for size in own))
+            if self._context.is_known(condition):
+                self._context.add(condition, message)
+
+    def allocate(self, allocation: tirx.AllocBuffer, mutator: Any) -> Any:
+        self._allocate([allocation.buffer], mutator)
+        return allocation
+
+    def _allocate(self, buffers: Sequence[tirx.Var], mutator: Any) -> None:
+        for buffer in buffers:
+            self._visit_sizes(buffer.shape, mutator)
+            for condition, message in sizes.of_shape(buffer):
+                self._demand(condition, message)
+
+    def _visit_sizes(self, values: Sequence[Any], mutator: Any) -> None:
+        """See to divisions in sizes; lowering.py sees to it that they do not trap."""
+        for size in values:
+            if not isinstance(size, (tirx.Var, tirx.IntImm)):
+                mutator.mutate(size)
+
+    def _demand(self, condition: Any, message: str) -> None:
+        """Demand a condition on a size: of each call, or each time that a loop gets there."""
+        if self._context.is_known(condition):
+            if not self._context.proves(condition):
+                self._context.add(condition, message)
+        elif self._loop_checks and not (self._context.is_gpu or self._context.proves(condition)):
+            self._loop_checks[-1].append((condition, message))
+
+    def loop(self, loop: tirx.For, mutator: Any) -> Any:
+        start, extent = mutator.mutate(loop.min), mutator.mutate(loop.extent)
+        # Loops whose extent data decides, or a loop around, run not at all if that is negative.
+        if self._context.is_known(extent):
+            for condition, message in sizes.of_extent(
+                loop.extent, f"its loop {loop.loop_var.name}"
+            ):
+                self._demand(condition, message)
+        self._loop_checks.append([])
+        with self._context.loop(loop):
+            body = mutator.mutate(loop.body)
+        checks = self._loop_checks.pop()
+        if checks:
+            body = _asserted(body, checks)
+        return tirx.For(
+            *(loop.loop_var, start, extent, loop.kind, body),
+            *(loop.thread_binding, loop.annotations, loop.step),
+        )
+
+    def attribute(self, attribute: tirx.AttrStmt, mutator: Any) -> Any:
+        if attribute.attr_key not in ("thread_extent", "virtual_thread"):
+            return mutator.default_mutate(attribute)
+        with self._context.threads(attribute.node.var, attribute.value):
+            return mutator.default_mutate(attribute)
+
+    def while_loop(self, loop: tirx.While, mutator: Any) -> Any:
+        condition = mutator.mutate(loop.condition)
+        with self._context.conditionally():
+            body = mutator.mutate(loop.body)
+        return tirx.While(condition, body)
+
+    def bind(self, bind: tirx.Bind, mutator: Any) -> Any:
+        if "int" in str(bind.value.ty) and not sizes.reads_data(bind.value):
+            self._context.analyzer.bind(bind.var, bind.value)
+        return mutator.default_mutate(bind)
+
+    def branch(self, branch: tirx.IfThenElse, mutator: Any) -> Any:
+        condition = mutator.mutate(branch.condition)
+        with self._context.assuming(branch.condition):
+            then = mutator.mutate(branch.then_case)
+        otherwise = branch.else_case
+        if otherwise is not None:
+            with self._context.assuming(self._not(branch.condition)):
+                otherwise = mutator.mutate(otherwise)
+        return tirx.IfThenElse(condition, then, otherwise)
+
+    def store(self, store: tirx.BufferStore, mutator: Any) -> Any:
+        value = mutator.mutate(store.value)
+        indices = [mutator.mutate(index) for index in store.indices]
+        return bounds.store(self._context, store, value, indices)
+
+    # Expressions.
+
+    def load(self, load: ir.TensorLoad, mutator: Any) -> Any:
+        indices = [mutator.mutate(index) for index in load.indices]
+        return bounds.load(self._context, load, indices)
+
+    def call(self, call: ir.Call, mutator: Any) -> Any:
+        if getattr(call.op, "name", "").endswith(".if_then_else") and len(call.args) == 3:
+            return tirx.if_then_else(*self._branches(*call.args, mutator))
+        return mutator.default_mutate(call)
+
+    def select(self, select: Any, mutator: Any) -> Any:
+        parts = (select.condition, select.true_value, select.false_value)
+        condition, left, right = self._branches(*parts, mutator)
+        # What only the condition keeps inside a tensor must not be read without it.
+        if bounds.are_inside(self._context, [left, right]):
+            return prim.Select(condition, left, right)
+        return tirx.if_then_else(condition, left, right)
+
+    def cast(self, cast: tirx.Cast, mutator: Any) -> Any:
+        value = mutator.mutate(cast.value)
+        return arithmetic.convert(cast, value)
+
+    def division(self, node: Any, mutator: Any) -> Any:
+        return arithmetic.divide(
+            self._context, node, mutator.mutate(node.a), mutator.mutate(node.b)
+        )
+
+    def shift(self, node: Any, mutator: Any) -> Any:
+        return arithmetic.shift(self._context, node, mutator.mutate(node.a), mutator.mutate(node.b))
+
+    def _branches(self, condition: Any, left: Any, right: Any, mutator: Any) -> Sequence[Any]:
+        results = [mutator.mutate(condition)]
+        for assumed, branch in ((condition, left), (self._not(condition), right)):
+            with self._context.assuming(assumed):
+                results.append(mutator.mutate(branch))
+        return results
+
+    def _not(self, condition: Any) -> Any:
+        return self._context.analyzer.simplify(tirx.Not(condition))
+
+
+def _asserted(body: tirx.Stmt, checks: Sequence[Condition]) -> tirx.Stmt:
+    statements = [
+        tirx.AssertStmt(condition, ir.StringImm("ValueError"), [ir.StringImm(message)])
+        for condition, message in checks
+    ]
+    return tirx.SeqStmt([*statements, body])

@@ -1,0 +1,291 @@
+# Copyright 2026 The tensorflow_tvm Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+# ==============================================================================
+"""Pure ops that mark what depends on data, until the function is scheduled and they are expanded.
+
+A schedule treats them like any function of their argument, so that what is guarded is fused and
+vectorized like everything else. Afterwards a checked divisor becomes an assertion before the
+statement that divides, and a conversion that saturates becomes comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm import ir, s_tir, tirx
+from tvm_ffi.structural import structural_mutate, structural_visit, structural_walk
+
+_DIVISOR = "tensorflow_tvm.checked_divisor"
+_INTEGER = "tensorflow_tvm.saturating_cast"
+_PURE = 1  # of TVM's CallEffectKind
+
+
+def _register(name: str) -> ir.Op:
+    ir.register_op_attr(name, "TCallEffectKind", _PURE)
+    ir.register_op_attr(name, "TScriptPrinterName", name.replace(".", "_"))
+    return ir.Op.get(name)
+
+
+_CHECKED_DIVISOR = _register(_DIVISOR)
+_SATURATING_CAST = _register(_INTEGER)
+
+
+def checked_divisor(divisor: Any, message: str) -> Any:
+    """Return `divisor`, of integers; a call in which it is 0 fails with `message`."""
+    args = [divisor, ir.StringImm(message)]
+    return ir.Call(_CHECKED_DIVISOR, args, ret_ty=divisor.ty)
+
+
+def saturating_cast(value: Any, dtype: str) -> Any:
+    """Return a floating-point `value` as an integer: the nearest that `dtype` has, 0 for NaN."""
+    return ir.Call(_SATURATING_CAST, [value], ret_ty=ir.PrimType(dtype))
+
+
+def total_divisor(divisor: Any, dividend: Any | None = None) -> Any:
+    """Return `divisor`, and 1 where the quotient of `dividend` by it would trap.
+
+    It would for 0, and for the least integer by -1; by 1 that is the quotient which wraps.
+    """
+    dtype = str(divisor.ty)
+    traps = tirx.EQ(divisor, tirx.const(0, dtype))
+    if dividend is not None and dtype.startswith("int"):
+        least = tirx.const(-(2 ** (divisor.ty.dtype.bits - 1)), dtype)
+        is_wrapped = tirx.And(tirx.EQ(divisor, tirx.const(-1, dtype)), tirx.EQ(dividend, least))
+        traps = tirx.Or(traps, is_wrapped)
+    return tirx.Select(traps, tirx.const(1, dtype), divisor)
+
+
+def expand(function: tirx.PrimFunc, checks: bool = True) -> tirx.PrimFunc:
+    """Return `function` without marks.
+
+    Parameters
+    ----------
+    function : tirx.PrimFunc
+        With a schedule, or with its author's loops.
+    checks : bool
+        Whether divisors are checked; otherwise a quotient by 0 is that by 1.
+    """
+    if not _has_marks(function.body):
+        return function
+    expander = _Expander(checks)
+    body = structural_mutate(
+        function.body,
+        [
+            (tirx.SeqStmt, expander.sequence),
+            (tirx.BufferStore, expander.leaf),
+            (tirx.Bind, expander.leaf),
+            (tirx.Evaluate, expander.leaf),
+            (tirx.AssertStmt, expander.leaf),
+            (tirx.IfThenElse, expander.branch),
+            (tirx.For, expander.loop),
+            (tirx.While, expander.while_loop),
+            (s_tir.SBlockRealize, expander.realize),
+            (ir.Call, expander.call),
+        ],
+    )
+    return function.with_body(body)
+
+
+class _Expander:
+    def __init__(self, checks: bool) -> None:
+        self._checks = checks
+
+    def sequence(self, sequence: tirx.SeqStmt, mutator: Any) -> tirx.Stmt:
+        statements: list[tirx.Stmt] = []
+        for statement in sequence.seq:
+            new = mutator.mutate(statement)
+            # What a statement defines is defined for those that follow it in the same sequence.
+            is_more = isinstance(new, tirx.SeqStmt) and not isinstance(statement, tirx.SeqStmt)
+            statements.extend(new.seq if is_more else [new])
+        return tirx.SeqStmt(statements)
+
+    def leaf(self, statement: tirx.Stmt, mutator: Any) -> tirx.Stmt:
+        return self._checked(statement, mutator.default_mutate(statement))
+
+    def branch(self, branch: tirx.IfThenElse, mutator: Any) -> tirx.Stmt:
+        return self._checked(branch.condition, mutator.default_mutate(branch))
+
+    def loop(self, loop: tirx.For, mutator: Any) -> tirx.Stmt:
+        new = mutator.default_mutate(loop)
+        if loop.kind == tirx.ForKind.VECTORIZED and not new.same_as(loop):
+            new = _without_vector_assertions(new)
+        return self._checked([loop.min, loop.extent], new)
+
+    def while_loop(self, loop: tirx.While, mutator: Any) -> tirx.Stmt:
+        new = mutator.default_mutate(loop)
+        checks = self._assertions(loop.condition)
+        if not checks:
+            return new
+        return tirx.SeqStmt([*checks, tirx.While(new.condition, tirx.SeqStmt([new.body, *checks]))])
+
+    def realize(self, realize: s_tir.SBlockRealize, mutator: Any) -> tirx.Stmt:
+        return self._checked(
+            [*realize.iter_values, realize.predicate], mutator.default_mutate(realize)
+        )
+
+    def call(self, call: ir.Call, mutator: Any) -> Any:
+        new = mutator.default_mutate(call)
+        if call.op.same_as(_CHECKED_DIVISOR):
+            return total_divisor(new.args[0])
+        if call.op.same_as(_SATURATING_CAST):
+            return _saturated(new.args[0], str(call.ty))
+        return new
+
+    def _checked(self, read: Any, new: tirx.Stmt) -> tirx.Stmt:
+        checks = self._assertions(read)
+        return tirx.SeqStmt([*checks, new]) if checks else new
+
+    def _assertions(self, read: Any) -> list[tirx.Stmt]:
+        """Return the assertions that what `read` computes divides by no 0."""
+        if not self._checks or not _has_marks(read):
+            return []
+        checks = []
+        for is_zero, message in _zero_divisors(read):
+            text = ir.StringImm(message)
+            checks.append(tirx.AssertStmt(tirx.Not(is_zero), ir.StringImm("ValueError"), [text]))
+        return checks
+
+
+def _without_vector_assertions(loop: tirx.For) -> tirx.Stmt:
+    """Return a vectorized loop as one that TVM can vectorize, with its assertions before it."""
+    found: list[tirx.AssertStmt] = []
+    structural_walk(loop.body, [(tirx.AssertStmt, found.append)])
+    if not found:
+        return loop
+    statements = list(loop.body.seq) if isinstance(loop.body, tirx.SeqStmt) else [loop.body]
+    if len(statements) != len(found) + 1 or isinstance(statements[-1], tirx.AssertStmt):
+        return _loop_like(loop, loop.loop_var, tirx.ForKind.SERIAL, loop.body)
+    var = tirx.Var(loop.loop_var.name, str(loop.loop_var.ty))
+    checks = structural_mutate(
+        tirx.SeqStmt(statements[:-1]) if len(found) > 1 else found[0],
+        [(tirx.Var, lambda v, _: var if v.same_as(loop.loop_var) else v)],
+    )
+    return tirx.SeqStmt(
+        [
+            _loop_like(loop, var, tirx.ForKind.SERIAL, checks),
+            _loop_like(loop, loop.loop_var, loop.kind, statements[-1]),
+        ]
+    )
+
+
+def _loop_like(loop: tirx.For, var: tirx.Var, kind: tirx.ForKind, body: tirx.Stmt) -> tirx.For:
+    return tirx.For(var, loop.min, loop.extent, kind, body, None, loop.annotations, loop.step)
+
+
+def _has_marks(node: Any) -> bool:
+    found: list[bool] = []
+
+    def see(call: ir.Call) -> None:
+        found.append(call.op.same_as(_CHECKED_DIVISOR) or call.op.same_as(_SATURATING_CAST))
+
+    for part in node if isinstance(node, list) else [node]:
+        structural_walk(part, [(ir.Call, see)])
+    return any(found)
+
+
+def _zero_divisors(node: Any) -> list[tuple[Any, str]]:
+    """Return when each checked divisor of what `node` computes is 0, and its message."""
+    found: list[tuple[Any, str]] = []
+    reached: list[Callable[[Any], Any]] = []  # each adds what must hold to reach this place
+    false = tirx.const(False, "bool")
+
+    def plain(expression: Any) -> Any:
+        return structural_mutate(expression, [(ir.Call, _Expander(False).call)])
+
+    def under(add: Callable[[Any], Any], part: Any, visitor: Any) -> None:
+        reached.append(add)
+        visitor.visit(part)
+        reached.pop()
+
+    def branches(condition: Any, left: Any, right: Any, visitor: Any) -> None:
+        visitor.visit(condition)
+        chosen = plain(condition)
+        under(lambda then: tirx.if_then_else(chosen, then, false), left, visitor)
+        under(lambda then: tirx.if_then_else(chosen, false, then), right, visitor)
+
+    def see_call(call: ir.Call, visitor: Any) -> None:
+        if getattr(call.op, "name", "").endswith(".if_then_else") and len(call.args) == 3:
+            branches(*call.args, visitor)
+            return
+        visitor.default_visit(call)
+        if call.op.same_as(_CHECKED_DIVISOR):
+            divisor, message = call.args
+            is_zero = tirx.EQ(plain(divisor), tirx.const(0, str(divisor.ty)))
+            for add in reversed(reached):
+                is_zero = add(is_zero)
+            found.append((is_zero, message.value))
+
+    def see_let(let: tirx.Let, visitor: Any) -> None:
+        visitor.visit(let.value)
+        value = plain(let.value)
+
+        def add(inner: Any) -> Any:
+            var = tirx.Var(let.var.name, str(let.var.ty))
+            renamed = structural_mutate(
+                inner, [(tirx.Var, lambda v, _: var if v.same_as(let.var) else v)]
+            )
+            return tirx.Let(var, value, renamed)
+
+        under(add, let.body, visitor)
+
+    def see_and(node: tirx.And, visitor: Any) -> None:
+        branches(node.a, node.b, false, visitor)
+
+    def see_or(node: tirx.Or, visitor: Any) -> None:
+        branches(node.a, false, node.b, visitor)
+
+    def see_select(select: tirx.Select, visitor: Any) -> None:
+        branches(select.condition, select.true_value, select.false_value, visitor)
+
+    for part in node if isinstance(node, list) else [node]:
+        structural_visit(
+            part,
+            [
+                (ir.Call, see_call),
+                (tirx.Let, see_let),
+                (tirx.And, see_and),
+                (tirx.Or, see_or),
+                (tirx.Select, see_select),
+            ],
+        )
+    return found
+
+
+def _saturated(value: Any, dtype: str) -> Any:
+    """Return the integer of `dtype` nearest to a floating-point `value`, 0 for NaN.
+
+    Comparisons choose; what LLVM makes of a conversion that does not fit is never chosen.
+    """
+    if str(value.ty) not in ("float32", "float64"):
+        value = value.astype("float32")
+    wide = str(value.ty)
+    least, most = tirx.min_value(dtype), tirx.max_value(dtype)
+    end = tirx.const(float(int(most.value) + 1), wide)  # a power of two
+    zero = tirx.const(0, dtype)
+
+    def chosen(x: Any) -> Any:
+        inside = x.astype(dtype)
+        if dtype.startswith("u"):
+            rest = tirx.Select(x > tirx.const(-1.0, wide), inside, zero)
+        else:
+            start = tirx.const(float(int(least.value)), wide)
+            below = tirx.Select(x < start, least, zero)  # NaN is not below
+            rest = tirx.Select(x >= start, inside, below)
+        return tirx.Select(x >= end, most, rest)
+
+    if isinstance(value, (tirx.Var, ir.TensorLoad)):
+        return chosen(value)
+    x = tirx.Var("x", wide)
+    return tirx.Let(x, value, chosen(x))
