@@ -23,8 +23,8 @@ import tvm
 from tvm import ir, sym, tirx
 from tvm_ffi.structural import structural_walk
 
-from tensorflow_tvm.schedules.bounds import require
-from tensorflow_tvm.schedules.sizes import is_known, symbols_of
+from tensorflow_tvm.guards import require
+from tensorflow_tvm.guards.sizes import is_known, symbols_of
 
 _SORTS = "tvm.contrib.sort."
 

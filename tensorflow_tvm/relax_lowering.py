@@ -178,7 +178,8 @@ def _lower_operators(module: tvm.IRModule) -> tvm.IRModule:
         for variable, f in module.functions.items()
     }
     module = relax.transform.LegalizeOps()(tvm.IRModule(dispatched))
-    return relax.transform.CanonicalizeBindings()(module)
+    module = relax.transform.CanonicalizeBindings()(module)
+    return relax.transform.DeadCodeElimination([MAIN])(module)
 
 
 @mutator
