@@ -12,7 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 # ==============================================================================
-"""Calls of TVM's packed functions: what they need to hold. Needs apache-tvm."""
+"""Code that TVM compiles for any device and that runs on CPUs only, and what packed functions need.
+
+Needs apache-tvm.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +47,11 @@ def check(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
     ValueError
         If one of them can never work.
     """
+    if "gpu" in target.keys:
+        _check_device(function, target)
     conditions = []
     symbols = symbols_of(function)
     for name, arguments in _calls(function):
-        if name.startswith(_SORTS) and "gpu" in target.keys:
-            raise ValueError(
-                f"it calls '{name}', which runs on CPUs only, and the target is "
-                f"{target.kind.name}. Compile it for a CPU"
-            )
         if name == f"{_SORTS}topk":
             condition, message = _topk(arguments)
             if not is_known(condition, symbols):
@@ -62,6 +62,23 @@ def check(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
             elif not condition.value:
                 raise ValueError(message)
     return require(function, conditions)
+
+
+def _check_device(function: tirx.PrimFunc, target: tvm.target.Target) -> None:
+    """Raise an error for code that would read a GPU's memory from the CPU."""
+    loops: list[tirx.For] = []
+    structural_walk(function.body, [(tirx.For, loops.append)])
+    found = [
+        f"has the parallel loop '{loop.loop_var.name}'"
+        for loop in loops
+        if loop.kind == tirx.ForKind.PARALLEL
+    ]
+    found += [f"calls '{name}'" for name, _ in _calls(function) if name.startswith(_SORTS)]
+    if found:
+        raise ValueError(
+            f"it {found[0]}, which runs on CPUs only, and the target is {target.kind.name}. "
+            "Compile it for a CPU"
+        )
 
 
 def _calls(function: tirx.PrimFunc) -> Iterator[tuple[str, list[Any]]]:

@@ -25,7 +25,7 @@ from tvm.relax import op as R
 from tvm.script import tirx as T
 
 import tensorflow_tvm as tftvm
-from tensorflow_tvm import prim_functions
+from tensorflow_tvm import packed_calls, prim_functions, schedules
 
 X = np.random.default_rng(0).permutation(20).reshape(4, 5).astype("float32") / 7 - 1
 N, M = (tirx.Var(name, "int64") for name in "nm")
@@ -169,6 +169,16 @@ def test_topk_of_fewer():
     x = te.placeholder((4, 2), "float32", name="x")
     with pytest.raises(ValueError, match=f"{message} 2"):
         tftvm.build([x, *topi.topk(x, 3, 1)])
+
+
+@pytest.mark.parametrize(("name", "what"), [("sort", "calls 'tvm.contrib.sort.sort'"),
+                                            ("cumsum", "has the parallel loop '.*'")])  # fmt: skip
+def test_code_for_cpus_is_not_built_for_gpus(name, what):
+    ours, _ = SORTS_AND_SCANS[name]
+    (function,) = prim_functions.collect(relax_module(ours, ((4, 5), "float32"))).values()
+    target = tvm.target.Target({"kind": "cuda", "arch": "sm_80"})
+    with pytest.raises(ValueError, match=f"it {what}, which runs on CPUs only, and the target is"):
+        packed_calls.check(schedules.apply(function, target), target)
 
 
 def test_samples():
