@@ -42,6 +42,7 @@ from tensorflow_tvm import (
     device_code,
     interruptible,
     metadata,
+    packed_calls,
     prim_functions,
     schedules,
     targets,
@@ -149,11 +150,12 @@ def _compile_functions(
     for key, function in functions.items():
         interruptible.check()
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
-            signature = prim_functions.signature_of(function)
+            signature, order = prim_functions.describe(function)
             details.append(f"{key}{signature}, steps: {_steps(function)}")
-            function = prim_functions.widen_attrs(schedules.apply(function, target, libm))
+            function = packed_calls.check(schedules.apply(function, target, libm), target)
+            function = prim_functions.widen_attrs(function)
             gradient = links.get(key)
-            said[key] = metadata.Said(signature, gradient, schedules.in_place(function))
+            said[key] = metadata.Said(signature, gradient, schedules.in_place(function), order)
             scheduled[key] = function.with_attrs({"global_symbol": key, pipeline.LIBM: libm})
     module = tvm.IRModule(scheduled)
     where = where or f"Cannot build TVM function '{', '.join(functions)}'"

@@ -109,16 +109,19 @@ class Said(NamedTuple):
     signature: Signature
     gradient: Gradient | None
     in_place: tuple[int, ...]
+    arg_spec: tuple[str, ...]  # one entry for each argument
 
 
 def write(said: Said, devices: Iterable[str]) -> str:
     """Return the metadata of a function that we build for `devices`: it fills in its outputs."""
     names = {ours: theirs for theirs, ours in _SCALARS.items()}
-    types = [{"type": "None"}]
-    for argument in said.signature.arguments:
-        types.append({"type": names[argument.dtype] if argument.role == "attr" else _TENSORS[0]})
-    schema = json.dumps({"type": "ffi.Function", "args": types})
+    scalars = {f"attrs.{attr.name}": names[attr.dtype] for attr in said.signature.attrs}
+    types = [{"type": scalars.get(entry, _TENSORS[0])} for entry in said.arg_spec]
+    schema = json.dumps({"type": "ffi.Function", "args": [{"type": "None"}, *types]})
     own: dict[str, Any] = {"signature": str(said.signature), "devices": list(devices)}
+    outputs = tuple(f"rets.{i}" for i in range(len(said.signature.outputs)))
+    if said.arg_spec != (*order(said.signature.arguments), *outputs):
+        own["arg_spec"] = said.arg_spec
     if said.gradient is not None:
         own["gradient"] = dataclasses.asdict(said.gradient)
     if said.in_place:
@@ -159,9 +162,12 @@ def _read_own(own: dict[str, Any]) -> Metadata:
             stored_json.as_texts(said.get("takes"), "its gradient's takes"),
             None if wrt is None else stored_json.as_indices(wrt, "its gradient's wrt", count),
         )
+    arg_spec = (*order(signature.arguments), "rets")
+    if "arg_spec" in own:
+        arg_spec = stored_json.as_texts(own["arg_spec"], "its arg_spec")
     return Metadata(
         signature,
-        (*order(signature.arguments), "rets"),
+        arg_spec,
         len(signature.outputs),
         devices=stored_json.as_texts(own.get("devices", []), "its devices"),
         gradient=gradient,
