@@ -131,6 +131,7 @@ class Op:
         # An argument of a tf.function that has this is passed as what it wraps.
         del self.__wrapped__
         self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self.__qualname__ = getattr(function, "__qualname__", self.__name__)
         self._function = function
         # In a library names are ASCII; a lambda has none.
         self._name = re.sub(r"\W", "_", self.__name__, flags=re.ASCII).strip("_") or "op"

@@ -22,6 +22,7 @@ config runs no Python code that the process does not have already. Libraries are
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import inspect
 import itertools
 import json
@@ -43,6 +44,7 @@ from tensorflow_tvm.op import Op
 _logger = logging.getLogger("tensorflow_tvm")
 
 _FORMAT = 1
+_MANY_SIZES = 8
 # Ops that no module has are found by these names in the process that stored them, as long as they
 # live. What is stored by such a name alone is kept.
 _PROCESS = uuid.uuid4().hex
@@ -128,18 +130,24 @@ def from_config(config: Mapping[str, Any]) -> Any:
             f"reads format {_FORMAT}. Install the version that wrote it."
         )
     name, registered_name = config["name"], config["registered_name"]
+    if not isinstance(name, str) or not isinstance(registered_name, (str, type(None))):
+        raise ValueError(
+            f"An op's config is damaged: it has the names {name!r} and {registered_name!r}."
+        )
     found = serialization.registered_object(registered_name, name)
     if found is not None:
         return found
-    found = _ops_here.get(config.get("here"))
+    found = _ops_here.get(str(config.get("here")))
     if found is not None:
         return found
+    has_functions = "functions" in config
     module, qualname = config.get("module"), config.get("qualname")
+    # Without TVM's compiler an op cannot be called, and what it was compiled to can.
     if isinstance(module, str) and isinstance(qualname, str):
         found = find(module, qualname)
-        if isinstance(found, Op):
+        if isinstance(found, Op) and (not has_functions or importlib.util.find_spec("tvm")):
             return found
-    if "functions" in config:
+    if has_functions:
         try:
             return _restore(dict(config))
         except serialization.DAMAGED as error:
@@ -187,8 +195,8 @@ def _context(op: Op) -> str:
 def _by_name(op: Op) -> str:
     name = "my_op" if op.__name__ == "<lambda>" else op.__name__
     return (
-        f"It cannot be saved by name, because it is not '{op.__qualname__}' of module "
-        f"'{op.__module__}'. Define it there; or register it, here and where the model is loaded: "
+        f"No module has it as '{op.__qualname__}', to be found by that name: define it at the top "
+        "level of a module; or register it, here and where the model is loaded: "
         f'keras.saving.register_keras_serializable("my_package", "{name}")(…).'
     )
 
@@ -231,7 +239,7 @@ class StoredFunctions:
         specs = tuple(tf.TensorSpec(x.shape, x.dtype) for x in tensors)
         try:
             text = _attrs_text(attrs)
-        except (TypeError, ValueError):
+        except ValueError:
             text = None  # such attrs are not stored
         fitting = [
             stored
@@ -241,9 +249,7 @@ class StoredFunctions:
             and all(map(tf.TensorSpec.is_subtype_of, specs, stored.inputs))
         ]
         if not fitting:
-            listed = "; ".join(
-                _call_text(stored.inputs, stored.attrs) for stored in self.functions
-            )
+            listed = "; ".join(_call_text(stored.inputs, stored.attrs) for stored in self.functions)
             raise ValueError(
                 f"{context} was loaded without its Python function, as what it had been compiled "
                 f"to, for {listed}; it was called with {_call_text(specs, text or repr(attrs))}. "
@@ -268,17 +274,10 @@ def _describe(op: Op) -> dict[str, Any] | None:
     libraries: list[Library] = []
     functions = []
     for specs, attrs, function in _representatives(op):
-        try:
-            text = _attrs_text(attrs)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"it was called with the attrs {attrs!r}; JSON can hold numbers, strings, bools, "
-                "None, and lists of those."
-            ) from None
         functions.append(
             {
                 "inputs": [[x.dtype.name, x.shape.as_list()] for x in specs],
-                "attrs": json.loads(text),
+                "attrs": json.loads(_attrs_text(attrs)),
                 "function": serialization.describe(function, libraries),
             }
         )
@@ -288,8 +287,7 @@ def _describe(op: Op) -> dict[str, Any] | None:
     for parameter in op.__signature__.parameters.values():
         described: dict[str, Any] = {"name": parameter.name, "kind": parameter.kind.name}
         if parameter.default is not parameter.empty:
-            # It is an attr, and has been one of each call.
-            described["default"] = json.loads(json.dumps(parameter.default))
+            described["default"] = json.loads(_attrs_text(parameter.default))
         parameters.append(described)
     return {
         "parameters": parameters,
@@ -304,29 +302,34 @@ def _representatives(
 ) -> Iterable[tuple[tuple[tf.TensorSpec, ...], dict[str, Any], Function]]:
     """Yield compiled functions that stand for all calls so far.
 
-    Those that differ only in sizes share one, for any number of samples (the first dimension) and
-    for any size in which they differ: what a model calls after it was loaded is seldom just what
-    was called before. Where TVM cannot compile that, each call's own function is taken.
+    They are for any number of samples (the first dimension), and, where there were calls of many
+    sizes, for any of those: what a model calls after it was loaded is seldom just what was called
+    before. Where TVM cannot compile that, each call's own function is taken.
     """
-    groups: dict[Any, list[Any]] = {}
+    kinds: dict[Any, list[Any]] = {}
     for call in op.calls() or _expected_call(op):
         specs, attrs, _ = call
         kind = (*((x.dtype, x.shape.rank) for x in specs), repr(sorted(attrs.items())))
-        groups.setdefault(kind, []).append(call)
-    for calls in groups.values():
-        attrs = calls[0][1]
-        general = [
-            tf.TensorSpec([None, *x.shape[1:]] if x.shape.rank else [], x.dtype)
-            for x in calls[0][0]
-        ]
-        for specs, _, _ in calls[1:]:
-            general = [
-                a.most_specific_common_supertype([b]) for a, b in zip(general, specs, strict=True)
-            ]
-        try:
-            yield tuple(general), attrs, op.function_for_call(general, attrs)
-        except (TypeError, ValueError):
-            yield from calls
+        kinds.setdefault(kind, []).append(call)
+    for calls in kinds.values():
+        groups: dict[Any, list[Any]] = {}
+        for call in calls:
+            groups.setdefault(tuple(map(_with_any_samples, call[0])), []).append(call)
+        if len(groups) > _MANY_SIZES:
+            general = (
+                x[0].most_specific_common_supertype(x[1:]) for x in zip(*groups, strict=True)
+            )
+            groups = {tuple(general): calls}
+        for specs, ones in groups.items():
+            attrs = ones[0][1]
+            try:
+                yield specs, attrs, op.function_for_call(specs, attrs)
+            except (TypeError, ValueError):
+                yield from ones
+
+
+def _with_any_samples(spec: tf.TensorSpec) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *spec.shape[1:]] if spec.shape.rank else [], spec.dtype)
 
 
 def _expected_call(op: Op) -> list[Any]:
@@ -363,23 +366,39 @@ def _restore(config: dict[str, Any]) -> Op:
     missing.__qualname__ = config.get("qualname") or config["name"]
     missing.__module__ = config.get("module") or __name__
     missing.__doc__ = None
-    missing.__signature__ = inspect.Signature(
-        [
-            inspect.Parameter(
-                described["name"],
-                _PARAMETER_KINDS[described["kind"]],
-                default=described.get("default", inspect.Parameter.empty),
-            )
-            for described in config["parameters"]
-        ]
-    )
+    try:
+        missing.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(
+                    described["name"],
+                    _PARAMETER_KINDS[described["kind"]],
+                    default=described.get("default", inspect.Parameter.empty),
+                )
+                for described in config["parameters"]
+            ]
+        )
+    except ValueError as error:
+        raise TypeError(f"parameters: {error}") from None
     op = Op(missing, config["shapes"])
     op.stored = StoredFunctions(functions, config)
     return op
 
 
-def _attrs_text(attrs: Mapping[str, Any]) -> str:
-    return json.dumps(dict(attrs), sort_keys=True)
+def _attrs_text(attrs: Any) -> str:
+    """Return attrs, or one of them, as JSON.
+
+    Raises
+    ------
+    ValueError
+        If JSON has no such values.
+    """
+    try:
+        return json.dumps(attrs, sort_keys=True)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"it has the attrs {attrs!r}; expected numbers, strings, bools, None, and lists and "
+            "dicts of those, which a file can hold."
+        ) from None
 
 
 def _call_text(specs: Iterable[tf.TensorSpec], attrs: str) -> str:

@@ -103,7 +103,7 @@ def registered_object(*names: str | None) -> Any:
     keras = sys.modules.get("keras")
     if keras is None:
         return None
-    found = (keras.saving.get_registered_object(name) for name in names if name is not None)
+    found = (keras.saving.get_registered_object(name) for name in names if isinstance(name, str))
     return next(filter(callable, found), None)
 
 
