@@ -451,8 +451,11 @@ def of_reference(
     dys: Sequence[tf.Tensor],
     attrs: dict[str, Any],
     context: str,
-) -> list[tf.Tensor | None]:
+) -> list[tf.Tensor | tf.IndexedSlices | None]:
     """Differentiate a TensorFlow function."""
+    # Without what Keras hangs on tensors: of probabilities that have their logits with them, its
+    # losses differentiate those.
+    inputs = [tf.identity(tensor) for tensor in inputs]
     with tf.GradientTape() as tape:
         for tensor in inputs:
             if tensor.dtype.is_floating:
@@ -471,7 +474,7 @@ def of_reference(
                 f"{i}; expected {dy.dtype.name}{dy.shape}, as the function itself has. It must "
                 "compute the same."
             )
-    return tape.gradient(outputs, list(inputs), output_gradients=list(dys))
+    return tape.gradient(outputs, inputs, output_gradients=list(dys))
 
 
 def node_name(function: str) -> str:

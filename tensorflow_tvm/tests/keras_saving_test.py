@@ -204,6 +204,17 @@ def test_training_eagerly_and_under_xla(options):
     tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), ours, theirs)
 
 
+def test_the_gradient_of_a_loss_of_keras():
+    """Keras's own losses look for the logits that its softmax hangs on its result."""
+    function = CROSS_ENTROPY.function_for(
+        tf.TensorSpec([None, 4]), tf.TensorSpec([None, 4]), power=0.0
+    )
+    reference = keras.losses.categorical_crossentropy
+    losses = [function.with_gradient_from(reference), reference]
+    ours, theirs = (_trained("softmax", loss, None)[1] for loss in losses)
+    tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), ours, theirs)
+
+
 class _Loss(keras.losses.Loss):
     """A loss with a reduction that calls a function."""
 
