@@ -289,8 +289,7 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
 
     def take(kind: str, i: int) -> tf.Tensor:
         if kind == "grads":
-            given = output_gradients[i]
-            return tf.zeros_like(outputs[i]) if given is None else tf.convert_to_tensor(given)
+            return _dense(output_gradients[i], outputs[i])
         return (inputs if kind == "args" else outputs)[i]
 
     needed = [held[i] for i in said.libraries] if held else []
@@ -359,15 +358,33 @@ def _call(
     return results
 
 
+def _dense(gradient: Any, output: tf.Tensor) -> tf.Tensor:
+    """Return the gradient of an output as a tensor of its shape.
+
+    TensorFlow has None for an output that is not used, and IndexedSlices for one that is gathered.
+    """
+    if gradient is None:
+        return tf.zeros_like(output)
+    if not isinstance(gradient, tf.IndexedSlices):
+        return tf.convert_to_tensor(gradient)
+    dense = tf.math.unsorted_segment_sum(gradient.values, gradient.indices, tf.shape(output)[0])
+    if not tf.executing_eagerly():
+        dense.set_shape(output.shape)
+    return dense
+
+
 def by_input(
     gradient: PythonGradient,
     inputs: Sequence[tf.Tensor],
     outputs: Any,
-    dys: Sequence[tf.Tensor],
+    dys: Sequence[tf.Tensor | tf.IndexedSlices | None],
     attrs: dict[str, Any],
     context: str,
-) -> list[tf.Tensor | None]:
+) -> list[tf.Tensor | tf.IndexedSlices | None]:
     """Call a gradient in Python, and return one result for each input.
+
+    It is called with tensors. IndexedSlices that it returns are passed on, as TensorFlow's ops do
+    for large tables of which a call reads a few rows.
 
     Raises
     ------
@@ -375,7 +392,11 @@ def by_input(
         If it returns too few or too many, or one that is not shaped like its input.
     """
     outputs = tf.nest.flatten(outputs)
-    dys = [dy for dy, output in zip(dys, outputs, strict=True) if output.dtype.is_floating]
+    dys = [
+        _dense(dy, output)
+        for dy, output in zip(dys, outputs, strict=True)
+        if output.dtype.is_floating
+    ]
     try:
         given = gradient(inputs, outputs, dys, attrs)
     except TypeError as error:
@@ -385,7 +406,7 @@ def by_input(
         ) from error
     given = list(given) if isinstance(given, (list, tuple)) else [given]
     floating = [i for i, tensor in enumerate(inputs) if tensor.dtype.is_floating]
-    results: list[tf.Tensor | None] = [None] * len(inputs)
+    results: list[tf.Tensor | tf.IndexedSlices | None] = [None] * len(inputs)
     if len(given) not in (len(inputs), len(floating)):
         raise ValueError(
             f"{context}: its gradient returned {len(given)} values; expected one for each of its "
@@ -395,18 +416,30 @@ def by_input(
     for i, value in zip(of, given, strict=True):
         if value is None or i not in floating:
             continue
-        is_tensor = isinstance(value, (tf.Tensor, tf.Variable, tf.IndexedSlices))
-        value = tf.convert_to_tensor(value, None if is_tensor else inputs[i].dtype)
+        if isinstance(value, tf.IndexedSlices):
+            indices = tf.convert_to_tensor(value.indices)
+            shape = value.dense_shape
+            if shape is None:
+                shape = tf.shape(inputs[i], out_type=indices.dtype)
+            shape = tf.convert_to_tensor(shape)
+            value = tf.IndexedSlices(tf.convert_to_tensor(value.values), indices, shape)
+        else:
+            is_tensor = isinstance(value, (tf.Tensor, tf.Variable))
+            value = tf.convert_to_tensor(value, None if is_tensor else inputs[i].dtype)
         if value.dtype != inputs[i].dtype:
             raise TypeError(
                 f"{context}: its gradient returned {value.dtype.name} for input {i}, which is "
                 f"{inputs[i].dtype.name}; expected the input's dtype: tf.cast it."
             )
-        if not value.shape.is_compatible_with(inputs[i].shape):
-            raise ValueError(
-                f"{context}: its gradient returned shape {value.shape} for input {i}, of shape "
-                f"{inputs[i].shape}; expected the input's shape."
-            )
+        shapes = [value.shape]
+        if isinstance(value, tf.IndexedSlices):
+            shapes.append(tf.TensorShape([None]).concatenate(value.values.shape[1:]))
+        for shape in shapes:
+            if not shape.is_compatible_with(inputs[i].shape):
+                raise ValueError(
+                    f"{context}: its gradient returned shape {shape} for input {i}, of shape "
+                    f"{inputs[i].shape}; expected the input's shape."
+                )
         results[i] = value
     return results
 
@@ -417,8 +450,11 @@ def of_reference(
     dys: Sequence[tf.Tensor],
     attrs: dict[str, Any],
     context: str,
-) -> list[tf.Tensor | None]:
+) -> list[tf.Tensor | tf.IndexedSlices | None]:
     """Differentiate a TensorFlow function."""
+    # Without what Keras hangs on tensors: of probabilities that have their logits with them, its
+    # losses differentiate those.
+    inputs = [tf.identity(tensor) for tensor in inputs]
     with tf.GradientTape() as tape:
         for tensor in inputs:
             if tensor.dtype.is_floating:
@@ -437,7 +473,7 @@ def of_reference(
                 f"{i}; expected {dy.dtype.name}{dy.shape}, as the function itself has. It must "
                 "compute the same."
             )
-    return tape.gradient(outputs, list(inputs), output_gradients=list(dys))
+    return tape.gradient(outputs, inputs, output_gradients=list(dys))
 
 
 def node_name(function: str) -> str:
