@@ -65,6 +65,7 @@ class Context:
         self._values: dict[tirx.Var, Any] = {}  # of axes that their block's domain does not bound
         self._conditional = 0
         self._sizes = sizes.shape_symbols_of(function)
+        self._entry = sym.Analyzer()  # knows what is true whatever the function is called with
 
     # Scopes.
 
@@ -73,7 +74,8 @@ class Context:
         """Visit the function's body."""
         with contextlib.ExitStack() as scopes:
             for size in self._sizes:
-                scopes.enter_context(self.analyzer.constraint_scope(size >= 0))
+                for analyzer in (self.analyzer, self._entry):
+                    scopes.enter_context(analyzer.constraint_scope(size >= 0))
             yield
 
     @contextlib.contextmanager
@@ -132,7 +134,7 @@ class Context:
             if not isinstance(realize.predicate, tirx.IntImm):
                 # It is about the loops, and the block about its own axes.
                 for axis, value in zip(block.iter_vars, realize.iter_values, strict=True):
-                    scopes.enter_context(self.analyzer.constraint_scope(axis.var == value))
+                    scopes.enter_context(self.analyzer.constraint_scope(tirx.EQ(axis.var, value)))
             scopes.enter_context(self._within(ranges))
             yield
         self.step, self._values = step, values
@@ -220,8 +222,13 @@ class Context:
 
     # Demands.
 
-    def require(self, condition: Any, message: str, others: Sequence[Any] = ()) -> None:
-        """Demand of each call that `condition` holds, unless there is nothing to compute here."""
+    def require(
+        self, condition: Any, message: str, others: Sequence[Any] = (), explains: bool = True
+    ) -> None:
+        """Demand of each call that `condition` holds, unless there is nothing to compute here.
+
+        The message of an error ends with the condition if that `explains` it.
+        """
         # In 64 bits: in fewer, sums and products of sizes would be others.
         exact = tirx.all(sizes.wide(condition), *others)
         extents: list[Any] = []
@@ -231,9 +238,9 @@ class Context:
         for extent in extents:
             condition = tirx.any(condition, extent <= 0)
             exact = tirx.any(exact, sizes.wide(extent) <= 0)
-        text = self.analyzer.simplify(condition)
+        text = self._entry.simplify(condition)
         if not isinstance(text, tirx.IntImm):
-            self.add(exact, message, f"{message}, unless {text}")
+            self.add(exact, message, f"{message}, unless {text}" if explains else message)
         elif text.value:
             self.add(exact, message)
         else:
@@ -241,7 +248,7 @@ class Context:
 
     def add(self, condition: Any, message: str, unless: str | None = None) -> None:
         """Demand of each call that `condition` holds; a ValueError if it never does."""
-        condition = self.analyzer.simplify(condition)
+        condition = self._entry.simplify(condition)
         if isinstance(condition, tirx.IntImm):
             if not condition.value:
                 raise ValueError(message)

@@ -21,12 +21,13 @@ divides integers does not trap, wherever it has been moved to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tvm
 from tvm import tirx
 from tvm.tirx import compilation_pipeline
-from tvm_ffi.structural import structural_mutate
+from tvm_ffi.structural import structural_mutate, structural_walk
 
 from tensorflow_tvm.guards import markers
 
@@ -40,22 +41,56 @@ def _pipeline() -> tuple[Any, Any, Any]:
     def finalize() -> Any:
         return tvm.transform.Sequential([finalize_host(), _total_divisions])
 
-    return tvm.transform.Sequential([lower, _checks_first]), finalize, finalize_device
+    # Loops that are written out several times define their variables again.
+    passes = [tirx.transform.ConvertSSA(), lower, _checks_first]
+    return tvm.transform.Sequential(passes), finalize, finalize_device
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.ChecksFirst")
 def _checks_first(function: tirx.PrimFunc, _module: Any, _context: Any) -> tirx.PrimFunc:
     def see(sequence: tirx.SeqStmt, mutator: Any) -> tirx.Stmt:
-        statements = [mutator.mutate(statement) for statement in sequence.seq]
-        checks = [i for i, s in enumerate(statements) if isinstance(s, tirx.AssertStmt)]
-        if not checks:
-            return tirx.SeqStmt(statements)
-        before, after = statements[: checks[-1] + 1], statements[checks[-1] + 1 :]
-        allocations = [s for s in before if isinstance(s, tirx.AllocBuffer)]
-        others = [s for s in before if not isinstance(s, tirx.AllocBuffer)]
-        return tirx.SeqStmt([*others, *allocations, *after])
+        return tirx.SeqStmt(_with_checks_first([mutator.mutate(s) for s in sequence.seq]))
 
     return function.with_body(structural_mutate(function.body, [(tirx.SeqStmt, see)]))
+
+
+def _with_checks_first(statements: list[tirx.Stmt]) -> list[tirx.Stmt]:
+    """Return statements with the assertions that they begin with before allocations."""
+    begin = 0
+    for i, statement in enumerate(statements):
+        if isinstance(statement, tirx.AssertStmt):
+            begin = i + 1
+        elif not isinstance(statement, (tirx.AllocBuffer, tirx.DeclBuffer, tirx.Bind)):
+            break
+    early: list[tirx.Stmt] = []
+    late: list[tirx.Stmt] = []
+    allocated: list[tirx.Var] = []
+    for statement in statements[:begin]:
+        if isinstance(statement, tirx.AllocBuffer) or _mentions(statement, allocated):
+            late.append(statement)
+            allocated.extend(_defined_by(statement))
+        else:
+            early.append(statement)
+    rest = statements[begin:]
+    if late and len(rest) == 1 and isinstance(rest[0], tirx.IfThenElse) and not rest[0].else_case:
+        # A call that has nothing to compute needs no memory.
+        rest = [tirx.IfThenElse(rest[0].condition, tirx.SeqStmt([*late, rest[0].then_case]), None)]
+        late = []
+    return [*early, *late, *rest]
+
+
+def _defined_by(statement: tirx.Stmt) -> list[tirx.Var]:
+    return [statement.var if isinstance(statement, tirx.Bind) else statement.buffer]
+
+
+def _mentions(statement: tirx.Stmt, variables: list[tirx.Var]) -> bool:
+    found: list[bool] = []
+
+    def see(var: tirx.Var) -> None:
+        found.append(any(var.same_as(other) for other in variables))
+
+    structural_walk(statement, [(tirx.Var, see)])
+    return any(found)
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.TotalDivisions")
@@ -66,10 +101,18 @@ def _total_divisions(function: tirx.PrimFunc, _module: Any, _context: Any) -> ti
             return type(node)(a, b)
         if not str(b.ty).startswith(("int", "uint")):
             return type(node)(a, b)
-        return type(node)(a, markers.total_divisor(b, a))
+        return _named(a, lambda a: _named(b, lambda b: type(node)(a, markers.total_divisor(b, a))))
 
     kinds = [(tirx.Div, see), (tirx.Mod, see)]
     return function.with_body(structural_mutate(function.body, kinds))
+
+
+def _named(value: Any, body: Callable[[Any], Any]) -> Any:
+    """Return ``body(value)``, in which `value` is computed once however often it is used."""
+    if isinstance(value, (tirx.Var, tirx.IntImm)):
+        return body(value)
+    var = tirx.Var("operand", value.ty)
+    return tirx.Let(var, value, body(var))
 
 
 compilation_pipeline.register_tir_pipeline(PIPELINE, _pipeline)

@@ -56,13 +56,14 @@ def saturating_cast(value: Any, dtype: str) -> Any:
 def total_divisor(divisor: Any, dividend: Any | None = None) -> Any:
     """Return `divisor`, and 1 where the quotient of `dividend` by it would trap.
 
-    That is 0, and -1 for the least integer, whose quotient by 1 is what TensorFlow's wraps to.
+    It would for 0, and for the least integer by -1; by 1 that is the quotient which wraps.
     """
     dtype = str(divisor.ty)
-    traps = divisor == tirx.const(0, dtype)
-    if dividend is not None and not dtype.startswith("u"):
-        is_least = dividend == tirx.min_value(dtype)
-        traps = tirx.any(traps, tirx.all(divisor == tirx.const(-1, dtype), is_least))
+    traps = tirx.EQ(divisor, tirx.const(0, dtype))
+    if dividend is not None and dtype.startswith("int"):
+        least = tirx.const(-(2 ** (divisor.ty.dtype.bits - 1)), dtype)
+        is_wrapped = tirx.And(tirx.EQ(divisor, tirx.const(-1, dtype)), tirx.EQ(dividend, least))
+        traps = tirx.Or(traps, is_wrapped)
     return tirx.Select(traps, tirx.const(1, dtype), divisor)
 
 
@@ -117,7 +118,10 @@ class _Expander:
         return self._checked(branch.condition, mutator.default_mutate(branch))
 
     def loop(self, loop: tirx.For, mutator: Any) -> tirx.Stmt:
-        return self._checked([loop.min, loop.extent], mutator.default_mutate(loop))
+        new = mutator.default_mutate(loop)
+        if loop.kind == tirx.ForKind.VECTORIZED and not new.same_as(loop):
+            new = _without_vector_assertions(new)
+        return self._checked([loop.min, loop.extent], new)
 
     def while_loop(self, loop: tirx.While, mutator: Any) -> tirx.Stmt:
         new = mutator.default_mutate(loop)
@@ -152,6 +156,32 @@ class _Expander:
             text = ir.StringImm(message)
             checks.append(tirx.AssertStmt(tirx.Not(is_zero), ir.StringImm("ValueError"), [text]))
         return checks
+
+
+def _without_vector_assertions(loop: tirx.For) -> tirx.Stmt:
+    """Return a vectorized loop as one that TVM can vectorize, with its assertions before it."""
+    found: list[tirx.AssertStmt] = []
+    structural_walk(loop.body, [(tirx.AssertStmt, found.append)])
+    if not found:
+        return loop
+    statements = list(loop.body.seq) if isinstance(loop.body, tirx.SeqStmt) else [loop.body]
+    if len(statements) != len(found) + 1 or isinstance(statements[-1], tirx.AssertStmt):
+        return _loop_like(loop, loop.loop_var, tirx.ForKind.SERIAL, loop.body)
+    var = tirx.Var(loop.loop_var.name, str(loop.loop_var.ty))
+    checks = structural_mutate(
+        tirx.SeqStmt(statements[:-1]) if len(found) > 1 else found[0],
+        [(tirx.Var, lambda v, _: var if v.same_as(loop.loop_var) else v)],
+    )
+    return tirx.SeqStmt(
+        [
+            _loop_like(loop, var, tirx.ForKind.SERIAL, checks),
+            _loop_like(loop, loop.loop_var, loop.kind, statements[-1]),
+        ]
+    )
+
+
+def _loop_like(loop: tirx.For, var: tirx.Var, kind: tirx.ForKind, body: tirx.Stmt) -> tirx.For:
+    return tirx.For(var, loop.min, loop.extent, kind, body, None, loop.annotations, loop.step)
 
 
 def _has_marks(node: Any) -> bool:
@@ -192,7 +222,7 @@ def _zero_divisors(node: Any) -> list[tuple[Any, str]]:
         visitor.default_visit(call)
         if call.op.same_as(_CHECKED_DIVISOR):
             divisor, message = call.args
-            is_zero = plain(divisor) == tirx.const(0, str(divisor.ty))
+            is_zero = tirx.EQ(plain(divisor), tirx.const(0, str(divisor.ty)))
             for add in reversed(reached):
                 is_zero = add(is_zero)
             found.append((is_zero, message.value))
