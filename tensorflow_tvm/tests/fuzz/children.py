@@ -366,3 +366,10 @@ def _explain(error: Exception) -> tuple[bool, str]:
 def seeds(seed: int, count: int) -> range:
     """Return the seeds of a run's functions."""
     return range(seed * 1_000_000, seed * 1_000_000 + count)
+
+
+def restart_without_threads(module: str) -> None:
+    """Start a program's process again unless NumPy has started no threads in it."""
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environment)
