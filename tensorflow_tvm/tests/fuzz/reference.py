@@ -70,7 +70,8 @@ class Tensor:
             return Number(self.dtype, np.zeros(shape, int), 0.0, flags, True)
         at = tuple(np.broadcast_arrays(*positions)) if positions else ()
         flags = flags | elements.flags[at]
-        result = Number(self.dtype, elements.value[at], elements.error[at], flags, True)
+        is_data = elements.data or any(index.data for index in numbers_)
+        result = Number(self.dtype, elements.value[at], elements.error[at], flags, is_data)
         return result.flagged(outside, OUTSIDE | ANY)
 
 
@@ -151,12 +152,21 @@ class _Te:
         array = self._context.arrays.pop(0)
         is_integer = dtype != "bool" and not numbers.is_float(dtype)
         value = array.astype(object) if is_integer else array.astype(np.float64)
-        return Tensor(self._context, Number(dtype, value, 0.0, 0, True), is_input=True)
+        # A number is an attr, and known before anything is read.
+        elements = Number(dtype, value, 0.0, 0, data=array.ndim > 0)
+        return Tensor(self._context, elements, is_input=True)
 
     def reduce_axis(self, bounds: tuple[int, Any], name: str) -> _Axis:
         size = self._context.size(bounds[1], f"axis {name}")
         self._context.axes += 1
         return _Axis(_OUTPUT_AXES + self._context.axes - 1, size)
+
+    def loop(self, extent: Number) -> None:
+        """Take note of a loop that is written by hand, which may be refused if it is negative."""
+        if extent.flags & TRAP:
+            raise Refused("a loop divides by 0")
+        if extent.value < 0:
+            self._context.reasons.append(f"a loop runs {int(extent.value)} times")
 
     def min_value(self, dtype: str) -> Number:
         if numbers.is_float(dtype):
