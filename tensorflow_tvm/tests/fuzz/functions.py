@@ -110,7 +110,9 @@ class GeneratedFunction:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols of its inputs' shapes."""
-        return tuple(sorted(set(_SYMBOL.findall(" ".join(d for x in self.inputs for d in x.shape)))))
+        return tuple(
+            sorted(set(_SYMBOL.findall(" ".join(d for x in self.inputs for d in x.shape))))
+        )
 
     def pruned(self) -> GeneratedFunction:
         """Return the function without the steps and inputs that no output needs."""
@@ -298,9 +300,9 @@ def _numpy_dtype(dtype: str) -> Any:
 
 def generate(seed: int) -> GeneratedFunction:
     """Return the function of a seed, always the same."""
-    from tensorflow_tvm.tests.fuzz import scripts, steps
+    from tensorflow_tvm.tests.fuzz import kinds, scripts, steps
 
     rng = random.Random(seed)
     if rng.random() < 0.06:
         return scripts.generate(seed, rng)
-    return steps.Builder(seed).build()
+    return steps.Builder(seed).build(kinds.KINDS)
