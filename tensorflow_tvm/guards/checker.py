@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -216,7 +217,10 @@ class _Checker:
             ):
                 self._demand(condition, message)
         self._loop_checks.append([])
-        with self._context.loop(loop):
+        with contextlib.ExitStack() as scopes:
+            scopes.enter_context(self._context.loop(loop))
+            if _may_end_early(loop.body):
+                scopes.enter_context(self._context.conditionally())
             body = mutator.mutate(loop.body)
         checks = self._loop_checks.pop()
         if checks:
@@ -298,6 +302,14 @@ class _Checker:
 
     def _not(self, condition: Any) -> Any:
         return self._context.analyzer.simplify(tirx.Not(condition))
+
+
+def _may_end_early(body: tirx.Stmt) -> bool:
+    """Whether a loop may end, or a step of it, before all of its body has run."""
+    found: list[tirx.Stmt] = []
+    kinds = (tirx.Break, tirx.Continue, tirx.Return)
+    structural_walk(body, [(kind, found.append) for kind in kinds])
+    return bool(found)
 
 
 def _asserted(body: tirx.Stmt, checks: Sequence[Condition]) -> tirx.Stmt:

@@ -59,11 +59,14 @@ def total_divisor(divisor: Any, dividend: Any | None = None) -> Any:
     It would for 0, and for the least integer by -1; by 1 that is the quotient which wraps.
     """
     dtype = str(divisor.ty)
-    traps = tirx.EQ(divisor, tirx.const(0, dtype))
+    zero = tirx.const(0, dtype)
+    traps = tirx.EQ(divisor, zero)
     if dividend is not None and dtype.startswith("int"):
         least = tirx.const(-(2 ** (divisor.ty.dtype.bits - 1)), dtype)
-        is_wrapped = tirx.And(tirx.EQ(divisor, tirx.const(-1, dtype)), tirx.EQ(dividend, least))
-        traps = tirx.Or(traps, is_wrapped)
+        # TVM would bring what is added to the dividend to the other side, where it overflows.
+        is_least = tirx.EQ(tirx.bitwise_xor(dividend, least), zero)
+        is_negated = tirx.EQ(divisor, tirx.const(-1, dtype))
+        traps = tirx.Or(traps, tirx.And(is_negated, is_least))
     return tirx.Select(traps, tirx.const(1, dtype), divisor)
 
 
@@ -266,7 +269,7 @@ def _zero_divisors(node: Any) -> list[tuple[Any, str]]:
 def _saturated(value: Any, dtype: str) -> Any:
     """Return the integer of `dtype` nearest to a floating-point `value`, 0 for NaN.
 
-    Comparisons choose; what LLVM makes of a conversion that does not fit is never chosen.
+    What LLVM makes of a conversion that does not fit is never chosen.
     """
     if str(value.ty) not in ("float32", "float64"):
         value = value.astype("float32")
@@ -278,14 +281,21 @@ def _saturated(value: Any, dtype: str) -> Any:
     def chosen(x: Any) -> Any:
         inside = x.astype(dtype)
         if dtype.startswith("u"):
-            rest = tirx.Select(x > tirx.const(-1.0, wide), inside, zero)
-        else:
-            start = tirx.const(float(int(least.value)), wide)
-            below = tirx.Select(x < start, least, zero)  # NaN is not below
-            rest = tirx.Select(x >= start, inside, below)
-        return tirx.Select(x >= end, most, rest)
+            result = tirx.Select(x > tirx.const(-1.0, wide), inside, zero)
+            return tirx.Select(x >= end, most, result)
+        start = tirx.const(float(int(least.value)), wide)
+        result = tirx.Select(x >= start, inside, least)
+        return tirx.Select(_is_nan(x), zero, tirx.Select(x >= end, most, result))
 
     if isinstance(value, (tirx.Var, ir.TensorLoad)):
         return chosen(value)
     x = tirx.Var("x", wide)
     return tirx.Let(x, value, chosen(x))
+
+
+def _is_nan(x: Any) -> Any:
+    """Return whether `x` is NaN, by its bits: TVM takes comparisons for those of real numbers."""
+    bits = "int32" if str(x.ty) == "float32" else "int64"
+    magnitude = tirx.reinterpret(bits, x) & tirx.max_value(bits)
+    infinity = 0x7F800000 if bits == "int32" else 0x7FF0000000000000
+    return magnitude > tirx.const(infinity, bits)
