@@ -47,7 +47,7 @@ class Finding:
     Attributes
     ----------
     kind : str
-        "crash", "hang", "memory", "value", "accepted", "refused" or "compile".
+        "crash", "hang", "memory", "value", "gradient", "accepted", "refused" or "compile".
     seed : int
     sizes : dict of str to int, optional
         What the symbols were.
@@ -264,7 +264,7 @@ def check(
     library: guarded.GuardedLibrary, compiled: Compiled, name: str, sizes: dict[str, int]
 ) -> tuple[bool, list[tuple[str, str]]]:
     """Call a function once; return whether it was refused, and kinds and texts of what is wrong."""
-    from tensorflow_tvm.tests.fuzz import reference
+    from tensorflow_tvm.tests.fuzz import reference, slopes
 
     function = compiled.function
     arrays = function.arrays(sizes)
@@ -286,7 +286,13 @@ def check(
     found = [("memory", violation) for violation in result.violations]
     if result.error:
         return True, found + expected.check_refusal(result.error, is_gradient)
-    return False, found + expected.check_outputs(result.outputs, is_gradient)
+    found += expected.check_outputs(result.outputs, is_gradient)
+    if is_gradient and not found:
+        names = {value.name for value in function.inputs}
+        taken = [name for role, name, _, _ in signature if role != "output"]
+        gradients = [array for name, array in zip(taken, given, strict=True) if name not in names]
+        found = slopes.check(function, sizes, arrays, gradients, result.outputs)
+    return False, found
 
 
 def _order(
