@@ -33,6 +33,7 @@ from tensorflow_tvm.schedules import loops
 
 # The nodes of a value, with the variables in it replaced by theirs, that stay a variable's value.
 _MOST_NODES = 24
+_ZERO = tirx.IntImm("int32", 0)
 _PUT = "tensorflow_tvm_put_"  # what the functions begin with that store into a cell
 
 
@@ -73,18 +74,17 @@ class _Puts:
         if name not in self._variables:
             self._variables[name] = ir.GlobalVar(name)
             self.functions[self._variables[name]] = self._function(str(value.ty))
-        place = tirx.address_of(tirx.BufferLoad(cell, [tirx.IntImm("int32", 0)]))
+        place = tirx.address_of(tirx.BufferLoad(cell, [_ZERO]))
         return ir.Call(self._variables[name], [place, value], ret_ty="int32")
 
     def _function(self, dtype: str) -> tirx.PrimFunc:
         place = tirx.Var("place", ir.PointerType(ir.PrimType(dtype)))
         value = tirx.Var("value", dtype)
         cell = tirx.decl_buffer((1,), dtype, "cell", data=place)
-        zero = tirx.IntImm("int32", 0)
         body = [
             tirx.DeclBuffer(cell, data=place),
-            tirx.BufferStore(cell, value, [zero]),
-            tirx.Return(zero),
+            tirx.BufferStore(cell, value, [_ZERO]),
+            tirx.Return(_ZERO),
         ]
         function = tirx.PrimFunc([place, value], tirx.SeqStmt(body), ir.PrimType("int32"))
         return function.with_attr("target", self.target)
@@ -97,9 +97,9 @@ class _Cutter:
         self._puts = puts
         self._sizes: dict[tirx.Var, int] = {}  # of variables: the nodes that stand for them
         self._names: dict[tirx.Var, tirx.Var] = {}  # of each `Let`: it may be there several times
-        self._cells: list[tirx.Var] = []  # those of the statement that is seen
+        self._before: list[tirx.Stmt] = []  # what comes before the statement that is seen
         # Those of the expression that is seen; None in statements that have no long ones.
-        self._lets: list[tuple[tirx.Var, Any]] | None = None
+        self._lets: list[tuple[tirx.Var, Any, bool]] | None = None
         self._in_vectors = False
 
     def rewrite(self, body: tirx.Stmt) -> tirx.Stmt:
@@ -128,22 +128,16 @@ class _Cutter:
 
     def _bind(self, bind: tirx.Bind, mutator: Any) -> tirx.Stmt:
         value = self._whole(bind.value, mutator)
-        statements: list[tirx.Stmt] = []
-        size = self._size(value)
-        if size > _MOST_NODES and _is_number(value) and not self._in_vectors:
-            cell, zero = _cell(bind.var), tirx.IntImm("int32", 0)
-            statements = [tirx.AllocBuffer(cell), tirx.BufferStore(cell, value, [zero])]
-            value, size = tirx.BufferLoad(cell, [zero]), 1
-        self._sizes[bind.var] = size
-        return self._after_cells(*statements, tirx.Bind(bind.var, value))
+        is_long = self._is_long(bind.var, value) and not self._in_vectors
+        return self._after_others(*_bound(bind.var, value, is_long))
 
     def _loop(self, loop: tirx.For, mutator: Any) -> tirx.Stmt:
         extents = [self._whole(value, mutator) for value in (loop.min, loop.extent)]
-        cells, self._cells = self._cells, []
+        before, self._before = self._before, []
         outer = self._in_vectors
         self._in_vectors = outer or loop.kind == tirx.ForKind.VECTORIZED
         body = mutator.mutate(loop.body)
-        self._in_vectors, self._cells = outer, cells
+        self._in_vectors, self._before = outer, before
         new = tirx.For(
             loop.loop_var,
             *extents,
@@ -153,37 +147,37 @@ class _Cutter:
             loop.annotations,
             loop.step,
         )
-        return self._after_cells(new)
+        return self._after_others(new)
 
     def _store(self, store: tirx.BufferStore, mutator: Any) -> tirx.Stmt:
         value, *indices = (self._whole(e, mutator) for e in (store.value, *store.indices))
-        return self._after_cells(tirx.BufferStore(store.buffer, value, indices))
+        return self._after_others(tirx.BufferStore(store.buffer, value, indices))
 
     def _evaluate(self, evaluate: tirx.Evaluate, mutator: Any) -> tirx.Stmt:
-        return self._after_cells(tirx.Evaluate(self._whole(evaluate.value, mutator)))
+        return self._after_others(tirx.Evaluate(self._whole(evaluate.value, mutator)))
 
     def _assert(self, check: tirx.AssertStmt, mutator: Any) -> tirx.Stmt:
         condition = self._whole(check.condition, mutator)
-        return self._after_cells(tirx.AssertStmt(condition, check.error_kind, check.message_parts))
+        return self._after_others(tirx.AssertStmt(condition, check.error_kind, check.message_parts))
 
     def _while(self, loop: tirx.While, mutator: Any) -> tirx.Stmt:
-        condition = self._whole(loop.condition, mutator)
-        cells, self._cells = self._cells, []
+        condition = self._whole(loop.condition, mutator, is_repeated=True)
+        before, self._before = self._before, []
         body = mutator.mutate(loop.body)
-        self._cells = cells
-        return self._after_cells(tirx.While(condition, body))
+        self._before = before
+        return self._after_others(tirx.While(condition, body))
 
     def _branch(self, branch: tirx.IfThenElse, mutator: Any) -> tirx.Stmt:
         condition = self._whole(branch.condition, mutator)
-        cells, self._cells = self._cells, []
+        before, self._before = self._before, []
         then = mutator.mutate(branch.then_case)
         otherwise = branch.else_case and mutator.mutate(branch.else_case)
-        self._cells = cells
-        return self._after_cells(tirx.IfThenElse(condition, then, otherwise))
+        self._before = before
+        return self._after_others(tirx.IfThenElse(condition, then, otherwise))
 
-    def _after_cells(self, *statements: tirx.Stmt) -> tirx.Stmt:
-        cells, self._cells = self._cells, []
-        return loops.sequence(*map(tirx.AllocBuffer, cells), *statements)
+    def _after_others(self, *statements: tirx.Stmt) -> tirx.Stmt:
+        before, self._before = self._before, []
+        return loops.sequence(*before, *statements)
 
     def _call(self, call: ir.Call, mutator: Any) -> Any:
         if not getattr(call.op, "name", "").endswith(".if_then_else"):
@@ -191,16 +185,30 @@ class _Cutter:
         condition, *branches = call.args
         condition = mutator.mutate(condition)
         # What is in a branch is computed there only.
-        branches = [self._whole(branch, mutator) for branch in branches]
+        branches = [self._whole(branch, mutator, is_repeated=True) for branch in branches]
         return ir.Call(call.op, [condition, *branches], ret_ty=call.ty)
 
-    def _whole(self, expression: Any, mutator: Any) -> Any:
-        """Return an expression that computes all its variables first, none in another's value."""
+    def _whole(self, expression: Any, mutator: Any, is_repeated: bool = False) -> Any:
+        """Return an expression without its variables, which come before the statement.
+
+        With `is_repeated`, which is for what the statement does not compute exactly once, they are
+        in the expression, none in the value of another.
+        """
         outer, self._lets = self._lets, []
         new = mutator.mutate(expression)
         lets, self._lets = self._lets, outer
-        for variable, value in reversed(lets):
-            new = tirx.Let(variable, value, new)
+        if not is_repeated:
+            for variable, value, is_long in lets:
+                self._before += _bound(variable, value, is_long)
+            return new
+        for variable, value, is_long in reversed(lets):
+            if not is_long:
+                new = tirx.Let(variable, value, new)
+                continue
+            cell = _cell(variable)
+            self._before.append(tirx.AllocBuffer(cell))
+            new = tirx.Let(variable, tirx.BufferLoad(cell, [_ZERO]), new)
+            new = tirx.Let(tirx.Var("stored", "int32"), self._puts.call(cell, value), new)
         return new
 
     def _let(self, let: tirx.Let, mutator: Any) -> Any:
@@ -208,21 +216,21 @@ class _Cutter:
             return mutator.default_mutate(let)
         value = mutator.mutate(let.value)
         variable = tirx.Var(let.var.name, let.var.ty)
-        size = self._size(value)
-        if isinstance(value, ir.Call) and isinstance(value.op, ir.GlobalVar):
-            size = 1  # it stores into a cell
-        elif size > _MOST_NODES and _is_number(value):
-            cell = _cell(variable)
-            self._cells.append(cell)
-            self._lets.append((tirx.Var("stored", "int32"), self._puts.call(cell, value)))
-            value, size = tirx.BufferLoad(cell, [tirx.IntImm("int32", 0)]), 1
-        self._sizes[variable] = size
-        self._lets.append((variable, value))
+        self._lets.append((variable, value, self._is_long(variable, value)))
         outer = self._names.get(let.var, let.var)
         self._names[let.var] = variable
         body = mutator.mutate(let.body)
         self._names[let.var] = outer
         return body
+
+    def _is_long(self, variable: tirx.Var, value: Any) -> bool:
+        """Whether a variable's value is to be in a cell; what the variable stands for is noted."""
+        is_put = isinstance(value, ir.Call) and isinstance(value.op, ir.GlobalVar)
+        is_number = isinstance(value.ty, ir.PrimType) and str(value.ty) != "handle"
+        size = self._size(value)
+        is_long = size > _MOST_NODES and is_number and not is_put
+        self._sizes[variable] = 1 if is_long or is_put else size
+        return is_long
 
     def _size(self, value: Any) -> int:
         """Return the number of nodes of a value, with those of its variables' values."""
@@ -241,5 +249,13 @@ def _cell(variable: tirx.Var) -> tirx.Var:
     return tirx.decl_buffer((1,), str(variable.ty), variable.name)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value.ty, ir.PrimType) and str(value.ty) != "handle"
+def _bound(variable: tirx.Var, value: Any, is_long: bool) -> list[tirx.Stmt]:
+    """Return what defines a variable."""
+    if not is_long:
+        return [tirx.Bind(variable, value)]
+    cell = _cell(variable)
+    return [
+        tirx.AllocBuffer(cell),
+        tirx.BufferStore(cell, value, [_ZERO]),
+        tirx.Bind(variable, tirx.BufferLoad(cell, [_ZERO])),
+    ]

@@ -23,8 +23,9 @@ from typing import Any
 from tvm import tirx
 from tvm.tirx import ForKind
 
-from tensorflow_tvm.schedules import elementwise, loops, operations
+from tensorflow_tvm.schedules import elementwise, loops
 from tensorflow_tvm.schedules.combiners import Combine, combiner
+from tensorflow_tvm.schedules.sharing import Scratch
 from tensorflow_tvm.schedules.stages import (
     Axis,
     Stage,
@@ -274,7 +275,7 @@ def _tile(
 ) -> tirx.Stmt:
     accumulators = _allocate(stage, width)
     like = axes[-1].extent
-    scratch: list[tirx.Var] = []
+    scratch, ends = Scratch(width), Scratch(width)
 
     def at(lane: Any) -> dict[tirx.Var, Any]:
         return {**indices, **_along(axes, begin + lane)}
@@ -294,10 +295,10 @@ def _tile(
         update,
     )
     return loops.sequence(
-        *map(tirx.AllocBuffer, [*accumulators, *scratch]),
+        *map(tirx.AllocBuffer, accumulators),
         each(lambda lane: _start(stage, at(lane), accumulators, lane)),
-        updates,
-        each(lambda lane: _store(stage, at(lane), accumulators, lane)),
+        scratch.around(updates),
+        ends.around(each(lambda lane: _store(stage, at(lane), accumulators, lane, ends))),
     )
 
 
@@ -315,7 +316,7 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     elif size is not None and size < _FEWEST_FOR_VECTORS:
         width = 1  # the next element's sum does not wait for this one's
     result = _allocate(stage, 1)
-    scratch: list[tirx.Var] = []
+    scratch = Scratch()
     zero = loops.const(0, extent)
 
     def reduced(found: Sequence[Any], last: Any) -> dict[tirx.Var, Any]:
@@ -335,13 +336,14 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
         return loops.nest([axis.var.name for axis in outer], sizes, body)
 
     begin = [*map(tirx.AllocBuffer, result), _start(stage, indices, result, zero)]
-    end = _store(stage, indices, result, zero)
+    ends = Scratch()
+    end = ends.around(_store(stage, indices, result, zero, ends))
     extent = loops.bind_before(begin, "extent", extent)
     if width == 1:
         update = over(serial(zero, extent))
-        return loops.sequence(*begin, *map(tirx.AllocBuffer, scratch), update, end)
+        return loops.sequence(*begin, scratch.around(update), end)
     accumulators = _allocate(stage, width)
-    vector_scratch: list[tirx.Var] = []
+    vector_scratch = Scratch(width)
 
     def each(width: int, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
         return loops.loop("lane", loops.const(width, extent), body, ForKind.VECTORIZED)
@@ -364,9 +366,9 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     updates = over(vectors)
     steps = [
         *begin,
-        *map(tirx.AllocBuffer, [*accumulators, *vector_scratch]),
+        *map(tirx.AllocBuffer, accumulators),
         each(width, lambda lane: _start(stage, indices, accumulators, lane)),
-        updates,
+        vector_scratch.around(updates),
     ]
     half = width // 2
     while half:
@@ -376,7 +378,7 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
         half //= 2
     if loops.value_of(rest) != 0:
         update = over(serial(loops.simplify(whole * width), rest))
-        steps += [*map(tirx.AllocBuffer, scratch), update]
+        steps.append(scratch.around(update))
     into = [tirx.BufferLoad(buffer, [zero]) for buffer in result]
     other = [tirx.BufferLoad(buffer, [zero]) for buffer in accumulators]
     steps.append(_assign(result, zero, combine(into, other)))
@@ -406,36 +408,16 @@ def _update(
     indices: dict[tirx.Var, Any],
     accumulators: list[tirx.Var],
     lane: Any,
-    scratch: list[tirx.Var],
+    scratch: Scratch,
 ) -> tirx.Stmt:
-    """Return what takes one more element into account.
-
-    What its values have in common, such as the element, is stored in `scratch` first, which is to
-    be allocated before.
-    """
+    """Return what takes one more element into account."""
 
     def old(index: int, _: list[Any]) -> Any:
         return tirx.BufferLoad(accumulators[index], [lane])
 
     values = [replace_loads(substitute(v, indices), stage.partial, old) for v in stage.values]
-    common = operations.common(values, accumulators)
-    for number, part in enumerate(common):
-        if number == len(scratch):
-            shape = accumulators[0].shape
-            scratch.append(tirx.decl_buffer(shape, str(part.ty), f"{stage.name}_element"))
-    return loops.sequence(
-        *(
-            tirx.BufferStore(buffer, part, [lane])
-            for buffer, part in zip(scratch, common, strict=True)
-        ),
-        _assign(
-            accumulators,
-            lane,
-            operations.replace(
-                values, common, [tirx.BufferLoad(buffer, [lane]) for buffer in scratch]
-            ),
-        ),
-    )
+    parts, values = scratch.rewrite(values, lane, accumulators)
+    return loops.sequence(*parts, _assign(accumulators, lane, values))
 
 
 def _merge(
@@ -468,6 +450,7 @@ def _store(
     indices: dict[tirx.Var, Any],
     accumulators: list[tirx.Var],
     lane: Any,
+    scratch: Scratch,
 ) -> tirx.Stmt:
     def result(index: int, _: Any = None) -> Any:
         return tirx.BufferLoad(accumulators[index], [lane])
@@ -479,9 +462,11 @@ def _store(
             replace_loads(substitute(value, indices), stage.partial, result)
             for value in stage.finish
         ]
+    parts, values = scratch.rewrite(values, lane)
     return loops.sequence(
+        *parts,
         *(
             tirx.BufferStore(output, value, stage.element(output, indices))
             for output, value in zip(stage.outputs, values, strict=True)
-        )
+        ),
     )
