@@ -34,6 +34,8 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
+from tensorflow_tvm.system_errors import has_no_descriptors
+
 _FOLDER = "TENSORFLOW_TVM_CACHE_DIR"
 _SIZE = "TENSORFLOW_TVM_CACHE_SIZE"
 _DEFAULT_SIZE = "1G"
@@ -201,9 +203,7 @@ def _load(directory: int, key: str, discard: bool = False) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _lock(
-    directory: int, key: str, when_abandoned: WhenAbandoned | None = None
-) -> Iterator[None]:
+def _lock(directory: int, key: str, when_abandoned: WhenAbandoned | None = None) -> Iterator[None]:
     name = f"{key}.lock"
     with contextlib.ExitStack() as stack:
         # Without a lock, a library may be built twice. That is all, as files are replaced whole.
@@ -275,6 +275,8 @@ def _size_limit() -> int:
 
 
 def _warn_of_folder(path: str, error: OSError) -> None:
+    if has_no_descriptors(error):  # which another folder does not mend; compiling says so
+        return
     _warn_once(
         _FOLDER,
         f"Cannot cache compiled libraries in folder {path!r}: {error}. They are compiled anew in "

@@ -23,7 +23,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -43,12 +42,15 @@ from tensorflow_tvm import (
     device_code,
     interruptible,
     metadata,
+    packed_calls,
     prim_functions,
     schedules,
     targets,
 )
 from tensorflow_tvm.gradients import Gradient
+from tensorflow_tvm.private_folder import private_folder
 from tensorflow_tvm.schedules import pipeline
+from tensorflow_tvm.system_errors import MORE_DESCRIPTORS, has_no_descriptors
 
 # What compiles for CUDA: nvcc, its version, the architectures.
 Toolkit = tuple[str, str, tuple[str, ...]]
@@ -148,11 +150,12 @@ def _compile_functions(
     for key, function in functions.items():
         interruptible.check()
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
-            signature = prim_functions.signature_of(function)
+            signature, order = prim_functions.describe(function)
             details.append(f"{key}{signature}, steps: {_steps(function)}")
-            function = prim_functions.widen_attrs(schedules.apply(function, target, libm))
+            function = packed_calls.check(schedules.apply(function, target, libm), target)
+            function = prim_functions.widen_attrs(function)
             gradient = links.get(key)
-            said[key] = metadata.Said(signature, gradient, schedules.in_place(function))
+            said[key] = metadata.Said(signature, gradient, schedules.in_place(function), order)
             scheduled[key] = function.with_attrs({"global_symbol": key, pipeline.LIBM: libm})
     module = tvm.IRModule(scheduled)
     where = where or f"Cannot build TVM function '{', '.join(functions)}'"
@@ -199,7 +202,7 @@ def _compile(
     said: Mapping[str, metadata.Said],
     where: str,
 ) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="tensorflow_tvm-") as folder:
+    with private_folder(where) as folder:
         path = Path(folder) / "library.so"
         with explain_failure(where):
             _check_linker()
@@ -213,7 +216,7 @@ def _compile(
             )
             if toolkit is None:
                 executable = tvm.compile(module, target=target, tir_pipeline=pipeline.NAME)
-                executable.export_library(str(path), addons=addons)
+                executable.export_library(str(path), addons=addons, workspace_dir=str(folder))
             else:
                 nvcc, _, architectures = toolkit
                 with device_code.without_runtime():
@@ -221,6 +224,7 @@ def _compile(
                 executable.export_library(
                     str(path),
                     addons=addons,
+                    workspace_dir=str(folder),
                     fpack_imports=lambda host, *_: device_code.pack(
                         host, nvcc, architectures, Path(folder)
                     ),
@@ -279,6 +283,8 @@ def explain_failure(what: str) -> Iterator[None]:
 def _explain(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         return f"the C compiler failed: {error.stderr}"
+    if has_no_descriptors(error):
+        return f"no file descriptors are left ({error}). {MORE_DESCRIPTORS}"
     message = re.split(r"\n(?:Traceback|Stack trace|\[bt\])", str(error))[0].strip()
     lines = message.splitlines()
     if len(lines) > 12:

@@ -24,9 +24,9 @@ TVM compiles accesses outside a tensor, negative sizes and integer divisions by 
 
 What depends only on the sizes and attrs of a call becomes a condition, checked when the function is
 called. What depends on data is marked by the pure ops of markers.py, which schedules treat like any
-function; once the function is scheduled, `Guarded.finish` expands the marks and adds the conditions.
-lowering.py is the last step, in TVM's own pipeline: conditions are checked before memory is
-allocated, and no division that TVM's passes have moved can trap.
+function. Once the function is scheduled, `Guarded.finish` expands the marks and adds the
+conditions. lowering.py is the last step, in TVM's own pipeline: conditions are checked before
+memory is allocated, and no division that TVM's passes have moved can trap.
 """
 
 from __future__ import annotations

@@ -47,17 +47,17 @@ def divide(context: Context, written: Any, a: Any, b: Any) -> Any:
         raise ValueError(message)
     zero = tirx.const(0, dtype)
     if context.is_known(b) and not context.is_guarded:
-        context.require(b != zero, message)
+        context.require(tirx.NE(b, zero), message, explains=False)
         return kind(a, b)
     if context.is_gpu:
-        return tirx.Select(b == zero, zero, kind(a, markers.total_divisor(b, a)))
+        return tirx.Select(tirx.EQ(b, zero), zero, kind(a, markers.total_divisor(b, a)))
     return kind(a, markers.checked_divisor(b, message))
 
 
 def _is_nonzero(context: Context, divisor: Any) -> bool:
     if isinstance(divisor, tirx.IntImm):
         return bool(divisor.value)
-    return context.proves(divisor != tirx.const(0, str(divisor.ty)))
+    return context.proves(tirx.NE(divisor, tirx.const(0, str(divisor.ty))))
 
 
 def shift(context: Context, written: Any, a: Any, b: Any) -> Any:

@@ -43,16 +43,24 @@ class Guarded:
         and nothing is written to one that does not exist; divisors that may be 0 are marked.
     conditions : list of (tirx.Expr, str)
         What must be true of sizes and attrs when it is called, and the message otherwise.
+    is_empty : tirx.Expr or None
+        Whether all outputs of a call are empty; None if they cannot be.
     """
 
     function: tirx.PrimFunc
     conditions: list[Condition]
+    is_empty: Any
 
     def finish(self, function: tirx.PrimFunc) -> tirx.PrimFunc:
         """Return `function`, which has been scheduled since, without marks and with all checks."""
         function = markers.expand(function)
-        function = require(function, sizes.of_allocations(function))
-        return require(function, self.conditions).with_attr(_GUARDED, True)
+        conditions = [*self.conditions, *sizes.of_allocations(function)]
+        if conditions and self.is_empty is not None:
+            # Nothing is demanded of a call that has nothing to compute.
+            conditions = [(tirx.any(self.is_empty, c), message) for c, message in conditions]
+            has_elements = tirx.Not(self.is_empty)
+            function = function.with_body(tirx.IfThenElse(has_elements, function.body, None))
+        return require(function, conditions).with_attr(_GUARDED, True)
 
 
 def is_guarded(function: tirx.PrimFunc) -> bool:
@@ -72,7 +80,12 @@ def require(function: tirx.PrimFunc, conditions: Sequence[Condition]) -> tirx.Pr
     return function.with_body(tirx.SeqStmt([*checks, function.body]))
 
 
-def guard(function: tirx.PrimFunc, target: tvm.target.Target, trusts_axes: bool = False) -> Guarded:
+def guard(
+    function: tirx.PrimFunc,
+    target: tvm.target.Target,
+    is_scheduled: bool = False,
+    trusts_axes: bool = False,
+) -> Guarded:
     """Find what a function may do outside its tensors, or with operands that trap.
 
     Where sizes or attrs decide, a condition on them is returned. Other indices, which come from
@@ -85,6 +98,8 @@ def guard(function: tirx.PrimFunc, target: tvm.target.Target, trusts_axes: bool 
         With or without a schedule.
     target : tvm.target.Target
         What it will be compiled for.
+    is_scheduled : bool
+        Whether its loops stay as they are.
     trusts_axes : bool
         Whether the axes of blocks are known to stay in their domains, as TVM's schedules keep them.
 
@@ -93,7 +108,7 @@ def guard(function: tirx.PrimFunc, target: tvm.target.Target, trusts_axes: bool 
     Guarded
     """
     context = Context(function, "gpu" in target.keys, trusts_axes)
-    checker = _Checker(context)
+    checker = _Checker(context, is_scheduled)
     handlers = [
         (s_tir.SBlockRealize, checker.realize),
         (tirx.AllocBuffer, checker.allocate),
@@ -112,12 +127,21 @@ def guard(function: tirx.PrimFunc, target: tvm.target.Target, trusts_axes: bool 
     ]
     with context.function():
         body = structural_mutate(function.body, handlers)
-    return Guarded(function.with_body(body), context.conditions)
+    is_empty = sizes.are_empty(_outputs(function))
+    return Guarded(function.with_body(body), context.conditions, is_empty)
+
+
+def _outputs(function: tirx.PrimFunc) -> list[tirx.Var]:
+    """Return the parameters that a function is seen to write."""
+    written: list[tirx.Var] = []
+    structural_walk(function.body, [(tirx.BufferStore, lambda store: written.append(store.buffer))])
+    return [p for p in function.params if any(p.same_as(buffer) for buffer in written)]
 
 
 class _Checker:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, is_scheduled: bool) -> None:
         self._context = context
+        self._is_scheduled = is_scheduled
         self._loop_checks: list[list[Condition]] = []  # of what changes with each loop around
 
     # Statements.
@@ -131,6 +155,8 @@ class _Checker:
             self._visit_sizes([axis.dom.extent], mutator)
             for condition, message in sizes.of_axis(axis):
                 self._demand(condition, f"in step '{block.name_hint}', {message}")
+        if block.init is not None and self._is_scheduled and not self._context.is_gpu:
+            self._demand_initialization(block)
         with self._context.block(realize):
             self._allocate(block.alloc_buffers, mutator)
             block = s_tir.SBlock(
@@ -140,6 +166,23 @@ class _Checker:
                 *(block.alloc_buffers, block.match_buffers, block.annotations),
             )
         return s_tir.SBlockRealize(values, predicate, block)
+
+    def _demand_initialization(self, block: s_tir.SBlock) -> None:
+        """Demand something to reduce: TVM has the first step of a reduction initialize it."""
+        kinds = (tirx.IterVar.DataPar, tirx.IterVar.CommReduce)
+        own, reduced = (
+            [axis.dom.extent for axis in block.iter_vars if axis.iter_type == kind]
+            for kind in kinds
+        )
+        for extent in reduced:
+            message = (
+                f"in step '{block.name_hint}', it reduces {extent} elements: none, which its "
+                "schedule does not provide for"
+            )
+            # Loops around it run only if there is something: what is known here does not count.
+            condition = tirx.any(extent >= 1, *(size <= 0 for size in own))
+            if self._context.is_known(condition):
+                self._context.add(condition, message)
 
     def allocate(self, allocation: tirx.AllocBuffer, mutator: Any) -> Any:
         self._allocate([allocation.buffer], mutator)
@@ -174,7 +217,10 @@ class _Checker:
             ):
                 self._demand(condition, message)
         self._loop_checks.append([])
-        with self._context.loop(loop):
+        with contextlib.ExitStack() as scopes:
+            scopes.enter_context(self._context.loop(loop))
+            if _may_end_early(loop.body):
+                scopes.enter_context(self._context.conditionally())
             body = mutator.mutate(loop.body)
         checks = self._loop_checks.pop()
         if checks:
@@ -212,9 +258,8 @@ class _Checker:
         return tirx.IfThenElse(condition, then, otherwise)
 
     def store(self, store: tirx.BufferStore, mutator: Any) -> Any:
-        value = mutator.mutate(store.value)
         indices = [mutator.mutate(index) for index in store.indices]
-        return bounds.store(self._context, store, value, indices)
+        return bounds.store(self._context, store, indices, lambda: mutator.mutate(store.value))
 
     # Expressions.
 
@@ -256,6 +301,14 @@ class _Checker:
 
     def _not(self, condition: Any) -> Any:
         return self._context.analyzer.simplify(tirx.Not(condition))
+
+
+def _may_end_early(body: tirx.Stmt) -> bool:
+    """Whether a loop may end, or a step of it, before all of its body has run."""
+    found: list[tirx.Stmt] = []
+    kinds = (tirx.Break, tirx.Continue, tirx.Return)
+    structural_walk(body, [(kind, found.append) for kind in kinds])
+    return bool(found)
 
 
 def _asserted(body: tirx.Stmt, checks: Sequence[Condition]) -> tirx.Stmt:

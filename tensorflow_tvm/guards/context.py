@@ -64,7 +64,9 @@ class Context:
         self._ranges: list[Range] = []
         self._values: dict[tirx.Var, Any] = {}  # of axes that their block's domain does not bound
         self._conditional = 0
+        self._inside: list[tuple[Any, Any, Any]] = []  # see `inside`
         self._sizes = sizes.shape_symbols_of(function)
+        self._entry = sym.Analyzer()  # knows what is true whatever the function is called with
 
     # Scopes.
 
@@ -73,7 +75,8 @@ class Context:
         """Visit the function's body."""
         with contextlib.ExitStack() as scopes:
             for size in self._sizes:
-                scopes.enter_context(self.analyzer.constraint_scope(size >= 0))
+                for analyzer in (self.analyzer, self._entry):
+                    scopes.enter_context(analyzer.constraint_scope(size >= 0))
             yield
 
     @contextlib.contextmanager
@@ -94,6 +97,17 @@ class Context:
             yield
         finally:
             self._conditional -= 1
+
+    @contextlib.contextmanager
+    def inside(self, indices: Sequence[tuple[Any, Any, Any]]) -> Iterator[None]:
+        """Visit what is reached only if each index, of so many elements, exists.
+
+        The third of each is another form of the index.
+        """
+        outer, self._inside = self._inside, [*self._inside, *indices]
+        with self.conditionally():
+            yield
+        self._inside = outer
 
     @contextlib.contextmanager
     def loop(self, loop: tirx.For) -> Iterator[None]:
@@ -132,7 +146,7 @@ class Context:
             if not isinstance(realize.predicate, tirx.IntImm):
                 # It is about the loops, and the block about its own axes.
                 for axis, value in zip(block.iter_vars, realize.iter_values, strict=True):
-                    scopes.enter_context(self.analyzer.constraint_scope(axis.var == value))
+                    scopes.enter_context(self.analyzer.constraint_scope(tirx.EQ(axis.var, value)))
             scopes.enter_context(self._within(ranges))
             yield
         self.step, self._values = step, values
@@ -170,6 +184,13 @@ class Context:
     def proves(self, condition: Any) -> bool:
         """Whether a condition is always true here."""
         return bool(self.analyzer.can_prove(condition, sym.ProofStrength.SYMBOLIC_BOUND))
+
+    def known_inside(self, index: Any, size: Any) -> Any:
+        """Return another form of an index that is known to exist; None if it is not."""
+        for known, limit, safe in self._inside:
+            if structural_equal(index, known) and structural_equal(size, limit):
+                return safe
+        return None
 
     def is_known(self, expression: Any) -> bool:
         """Whether an expression has its value when the function is called."""
@@ -220,8 +241,13 @@ class Context:
 
     # Demands.
 
-    def require(self, condition: Any, message: str, others: Sequence[Any] = ()) -> None:
-        """Demand of each call that `condition` holds, unless there is nothing to compute here."""
+    def require(
+        self, condition: Any, message: str, others: Sequence[Any] = (), explains: bool = True
+    ) -> None:
+        """Demand of each call that `condition` holds, unless there is nothing to compute here.
+
+        The message of an error ends with the condition if that `explains` it.
+        """
         # In 64 bits: in fewer, sums and products of sizes would be others.
         exact = tirx.all(sizes.wide(condition), *others)
         extents: list[Any] = []
@@ -231,9 +257,9 @@ class Context:
         for extent in extents:
             condition = tirx.any(condition, extent <= 0)
             exact = tirx.any(exact, sizes.wide(extent) <= 0)
-        text = self.analyzer.simplify(condition)
+        text = self._entry.simplify(condition)
         if not isinstance(text, tirx.IntImm):
-            self.add(exact, message, f"{message}, unless {text}")
+            self.add(exact, message, f"{message}, unless {text}" if explains else message)
         elif text.value:
             self.add(exact, message)
         else:
@@ -241,7 +267,7 @@ class Context:
 
     def add(self, condition: Any, message: str, unless: str | None = None) -> None:
         """Demand of each call that `condition` holds; a ValueError if it never does."""
-        condition = self.analyzer.simplify(condition)
+        condition = self._entry.simplify(condition)
         if isinstance(condition, tirx.IntImm):
             if not condition.value:
                 raise ValueError(message)

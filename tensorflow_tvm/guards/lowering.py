@@ -27,47 +27,69 @@ from tvm import tirx
 from tvm_ffi.structural import structural_mutate, structural_walk
 
 from tensorflow_tvm.guards import markers
+from tensorflow_tvm.vectors import let
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.ChecksFirst")
 def checks_first(function: tirx.PrimFunc, _module: Any, _context: Any) -> tirx.PrimFunc:
+    """Have conditions before the allocations that TVM has moved to where they are checked."""
+
     def see(sequence: tirx.SeqStmt, mutator: Any) -> tirx.Stmt:
-        statements = [mutator.mutate(statement) for statement in sequence.seq]
-        checks = [i for i, s in enumerate(statements) if isinstance(s, tirx.AssertStmt)]
-        if not checks:
-            return tirx.SeqStmt(statements)
-        ordered: list[tirx.Stmt] = []
-        waiting: list[tirx.AllocBuffer] = []
-        for statement in statements[: checks[-1] + 1]:
-            if isinstance(statement, tirx.AllocBuffer):
-                waiting.append(statement)
-                continue
-            if _mentions(statement, [allocation.buffer for allocation in waiting]):
-                ordered += waiting
-                waiting = []
-            ordered.append(statement)
-        return tirx.SeqStmt([*ordered, *waiting, *statements[checks[-1] + 1 :]])
+        return tirx.SeqStmt(_with_checks_first([mutator.mutate(s) for s in sequence.seq]))
 
     return function.with_body(structural_mutate(function.body, [(tirx.SeqStmt, see)]))
 
 
-def _mentions(statement: tirx.Stmt, buffers: list[tirx.Var]) -> bool:
+def _with_checks_first(statements: list[tirx.Stmt]) -> list[tirx.Stmt]:
+    """Return statements with the assertions that they begin with before allocations."""
+    begin = 0
+    for i, statement in enumerate(statements):
+        if isinstance(statement, tirx.AssertStmt):
+            begin = i + 1
+        elif not isinstance(statement, (tirx.AllocBuffer, tirx.DeclBuffer, tirx.Bind)):
+            break
+    early: list[tirx.Stmt] = []
+    late: list[tirx.Stmt] = []
+    allocated: list[tirx.Var] = []
+    for statement in statements[:begin]:
+        if isinstance(statement, tirx.AllocBuffer) or _mentions(statement, allocated):
+            late.append(statement)
+            allocated.extend(_defined_by(statement))
+        else:
+            early.append(statement)
+    rest = statements[begin:]
+    if late and len(rest) == 1 and isinstance(rest[0], tirx.IfThenElse) and not rest[0].else_case:
+        # A call that has nothing to compute needs no memory.
+        rest = [tirx.IfThenElse(rest[0].condition, tirx.SeqStmt([*late, rest[0].then_case]), None)]
+        late = []
+    return [*early, *late, *rest]
+
+
+def _defined_by(statement: tirx.Stmt) -> list[tirx.Var]:
+    return [statement.var if isinstance(statement, tirx.Bind) else statement.buffer]
+
+
+def _mentions(statement: tirx.Stmt, variables: list[tirx.Var]) -> bool:
     found: list[bool] = []
-    structural_walk(
-        statement, [(tirx.Var, lambda var: found.append(any(map(var.same_as, buffers))))]
-    )
+
+    def see(var: tirx.Var) -> None:
+        found.append(any(var.same_as(other) for other in variables))
+
+    structural_walk(statement, [(tirx.Var, see)])
     return any(found)
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.TotalDivisions")
 def total_divisions(function: tirx.PrimFunc, _module: Any, _context: Any) -> tirx.PrimFunc:
+    """Have no integer division that traps."""
+
     def see(node: Any, mutator: Any) -> Any:
         a, b = mutator.mutate(node.a), mutator.mutate(node.b)
         if isinstance(b, tirx.IntImm) and b.value not in (0, -1):
             return type(node)(a, b)
         if not str(b.ty).startswith(("int", "uint")):
             return type(node)(a, b)
-        return type(node)(a, markers.total_divisor(b, a))
+        return let(a, lambda a: let(b, lambda b: type(node)(a, markers.total_divisor(b, a))))
 
     kinds = [(tirx.Div, see), (tirx.Mod, see)]
     return function.with_body(structural_mutate(function.body, kinds))

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tvm import ir, s_tir, tirx
@@ -92,6 +93,19 @@ def of_shape(buffer: tirx.Var) -> list[tuple[Any, str]]:
         for size in buffer.shape
         if not isinstance(size, (tirx.Var, tirx.IntImm))
     ]
+
+
+def are_empty(buffers: Sequence[tirx.Var]) -> Any:
+    """Return the condition that tensors have no elements; None if that cannot be."""
+    conditions = []
+    for buffer in buffers:
+        if any(isinstance(size, tirx.IntImm) and size.value == 0 for size in buffer.shape):
+            continue
+        sizes = [size for size in buffer.shape if not isinstance(size, tirx.IntImm)]
+        if not sizes:
+            return None
+        conditions.append(tirx.any(*(tirx.EQ(size, tirx.const(0, size.ty)) for size in sizes)))
+    return tirx.all(*conditions) if conditions else None
 
 
 def of_allocations(function: tirx.PrimFunc) -> list[tuple[Any, str]]:

@@ -78,7 +78,7 @@ def apply(
             scheduled = function
         else:
             is_marked = bool(function.attrs and function.attrs.get(_MARK, False))
-            guarded = checker.guard(function, target, trusts_axes=is_marked)
+            guarded = checker.guard(function, target, True, trusts_axes=is_marked)
             scheduled = guarded.finish(guarded.function)
     else:
         guarded = checker.guard(function, target)

@@ -267,6 +267,7 @@ def ranges(
     """
     *outer, last = [i for i, extent in enumerate(extents) if value_of(extent) != 1] or [0]
     zero = const(0, first)
+
     def inner(found: dict[int, Any], begin: Any, count: Any) -> tirx.Stmt:
         if last == len(extents) - 1:
             return body([found.get(i, zero) for i in range(last)], begin, count)

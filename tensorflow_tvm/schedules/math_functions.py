@@ -27,7 +27,7 @@ from typing import Any
 from tvm import ir, tirx
 
 from tensorflow_tvm.schedules import vector_math
-from tensorflow_tvm.schedules.vectors import const, let, like, select, split
+from tensorflow_tvm.vectors import const, let, like, select, split
 
 # Functions of the C library, by their names in float64. Those of float32 end with an f.
 _LIBRARY = (

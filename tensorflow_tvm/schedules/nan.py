@@ -25,9 +25,11 @@ import math
 from typing import Any
 
 from tvm import ir, tirx
+from tvm.ir import prim
 from tvm_ffi.structural import structural_equal, structural_mutate
 
-from tensorflow_tvm.schedules.vectors import const, let, like, select, split
+from tensorflow_tvm.schedules import vector_math
+from tensorflow_tvm.vectors import const, let, like, select, split
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _HIDDEN = {
@@ -157,7 +159,7 @@ def rounded_to_bfloat16(node: tirx.Cast) -> Any:
     It is computed twice in TVM's expression, and so in one of others as often as there are subsets.
     """
     shift = node.value
-    total = shift.args[0] if _is_call(shift, "shift_right") else None
+    total = shift.a if isinstance(shift, prim.RShift) else None
     bits = total.a if isinstance(total, tirx.Add) else None
     if split(node)[0] != "uint16" or not _is_call(bits, "reinterpret"):
         return None
@@ -166,7 +168,7 @@ def rounded_to_bfloat16(node: tirx.Cast) -> Any:
 
 
 def _is_call(node: Any, name: str) -> bool:
-    return getattr(getattr(node, "op", None), "name", "") == f"tirx.{name}"
+    return isinstance(node, ir.Call) and vector_math.name_of(node) == name
 
 
 def bits_of_bfloat16(value: Any) -> Any:

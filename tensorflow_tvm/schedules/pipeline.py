@@ -27,8 +27,9 @@ from tvm import ir, tirx
 from tvm.tirx import compilation_pipeline
 from tvm_ffi.structural import structural_mutate
 
-from tensorflow_tvm.guards import lowering
-from tensorflow_tvm.schedules import cells, math_functions, nan, vector_math, vectors
+from tensorflow_tvm import vectors
+from tensorflow_tvm.guards import lowering, markers
+from tensorflow_tvm.schedules import cells, math_functions, nan, vector_math
 
 NAME = "tensorflow_tvm"  # for `tir_pipeline` of `tvm.compile`
 LIBM = "tensorflow_tvm.libm"  # an attr: whether exp and the like are the C library's
@@ -40,7 +41,9 @@ def _pipeline() -> tuple[Any, Any, Any]:
 
     @tvm.transform.module_pass(opt_level=0)
     def passes(module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        lowered = lowering.checks_first(lower(_map(_prepare, module)))
+        # Loops that are written out several times define their variables again.
+        module = tirx.transform.ConvertSSA()(_map(_prepare, module))
+        lowered = lowering.checks_first(lower(module))
         return _map(_lower_math, lowered)
 
     return passes, _finalize_host, finalize_device
@@ -99,6 +102,9 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
     def see_call(call: ir.Call, mutator: Any) -> Any:
         call = nan.sign(mutator.default_mutate(call))
+        cast = markers.lower_saturating_cast(call) if isinstance(call, ir.Call) else None
+        if cast is not None:
+            return cast
         if not is_for_cpu or not isinstance(call, ir.Call):
             return call
         comparison = nan.comparison(call)
@@ -114,7 +120,7 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
 @functools.cache
 def version() -> str:
     """Return a digest of what is done here, for keys of caches of compiled code."""
-    modules = (lowering, cells, math_functions, nan, vector_math, vectors)
+    modules = (lowering, markers, cells, math_functions, nan, vector_math, vectors)
     digest = hashlib.sha256()
     for path in (__file__, *(module.__file__ for module in modules)):
         digest.update(Path(path).read_bytes())

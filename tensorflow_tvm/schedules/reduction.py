@@ -110,9 +110,7 @@ def split(stage: Stage, body: Callable[[Stage, Stage], tirx.Stmt]) -> tirx.Stmt 
 
     def in_parts(size: Any) -> tirx.Stmt:
         count = loops.simplify(loops.ceil_div(first.extent, size))
-        return loops.bind(
-            "parts", count, lambda count: body(*_steps(stage, combine, size, count))
-        )
+        return loops.bind("parts", count, lambda count: body(*_steps(stage, combine, size, count)))
 
     return loops.keep("size", size, in_parts)
 

@@ -97,6 +97,7 @@ class _Worker:
     def begin(self, request: dict[str, Any]) -> float:
         import tvm
 
+        self._pipeline = _lowering()  # which functions may have ops of
         self._target = tvm.ir.load_json(request["target"])
         module = tvm.ir.load_json(request["function"])
         parameters = list(module["main"].params)
@@ -119,7 +120,7 @@ class _Worker:
         """Return how long a function takes; raise ValueError if it does something else."""
         import tvm
 
-        executable = tvm.compile(module, target=self._target, tir_pipeline=_lowering())
+        executable = tvm.compile(module, target=self._target, tir_pipeline=self._pipeline)
         library = executable.jit()
         arguments = [tensor.tensor for tensor in self._tensors]
         for output in self._outputs:

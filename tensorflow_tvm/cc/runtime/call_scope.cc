@@ -19,10 +19,13 @@ limitations under the License.
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
+#include <limits>
 #include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 
+#include "absl/base/optimization.h"
 #include "dlpack/dlpack.h"
 #include "tensorflow/core/framework/allocator.h"
 #include "tvm/ffi/extra/c_env_api.h"
@@ -163,12 +166,27 @@ int ParallelLaunch(ParallelBody body, void* closure_data, int num_task) {
   return failed ? ReportParallelError(std::move(error)) : 0;
 }
 
+constexpr size_t kWorkspaceAlignment = tensorflow::Allocator::kAllocatorAlignment;
+
 /// TensorFlow's allocator for processors keeps large pieces of memory for the next call, where
 /// malloc() would get them from the kernel each time, page by page. It aligns to as much as TVM
 /// promises generated code.
 void* AllocateHostWorkspace(uint64_t bytes) {
-  return tensorflow::cpu_allocator()->AllocateRaw(tensorflow::Allocator::kAllocatorAlignment,
-                                                  std::max<uint64_t>(bytes, 1));
+  static_assert(sizeof(HostWorkspace) <= kWorkspaceAlignment);
+  if (bytes > std::numeric_limits<uint64_t>::max() - kWorkspaceAlignment) return nullptr;
+  void* memory = tensorflow::cpu_allocator()->AllocateRaw(kWorkspaceAlignment,
+                                                          kWorkspaceAlignment + bytes);
+  if (memory == nullptr) return nullptr;
+  auto* workspace = new (memory) HostWorkspace;
+  if (CallScope* scope = CallScope::Current()) scope->Add(workspace);
+  return static_cast<char*>(memory) + kWorkspaceAlignment;
+}
+
+void FreeHostWorkspace(void* data) {
+  auto* workspace =
+      reinterpret_cast<HostWorkspace*>(static_cast<char*>(data) - kWorkspaceAlignment);
+  workspace->Unlink();
+  tensorflow::cpu_allocator()->DeallocateRaw(workspace);
 }
 
 void* AllocWorkspace(int device_type, int device_id, uint64_t bytes, int, int) {
@@ -198,7 +216,7 @@ int AllocateTensor(DLTensor* prototype, DLManagedTensorVersioned** out, void* er
 
 int FreeWorkspace(int device_type, int device_id, void* workspace) {
   // A device's workspace lives until the call ends.
-  if (device_type == kDLCPU) tensorflow::cpu_allocator()->DeallocateRaw(workspace);
+  if (device_type == kDLCPU && workspace != nullptr) FreeHostWorkspace(workspace);
   return 0;
 }
 
@@ -214,12 +232,25 @@ CallScope::CallScope(CallContext* context, bool lends_tensors)
 
 CallScope::~CallScope() {
   current_scope = previous_;
+  // Code that fails returns without freeing what it has allocated.
+  while (ABSL_PREDICT_FALSE(workspaces_.next != nullptr)) {
+    HostWorkspace* left = workspaces_.next;
+    left->Unlink();
+    tensorflow::cpu_allocator()->DeallocateRaw(left);
+  }
   if (!lends_tensors_) return;
   TVMFFIEnvSetDLPackManagedTensorAllocator(previous_allocator_, /*write_to_global_context=*/0,
                                            nullptr);
 }
 
 CallScope* CallScope::Current() { return current_scope; }
+
+void CallScope::Add(HostWorkspace* workspace) {
+  workspace->previous = &workspaces_;
+  workspace->next = workspaces_.next;
+  if (workspace->next != nullptr) workspace->next->previous = workspace;
+  workspaces_.next = workspace;
+}
 
 void CallScope::SetError(ObjectPtr<Object> error) {
   if (error_ == nullptr) error_ = std::move(error);

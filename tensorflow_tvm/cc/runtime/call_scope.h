@@ -57,6 +57,17 @@ class CallContext {
   virtual std::string Place() = 0;
 };
 
+/// Stands before a workspace in host memory: a link of the list of those that a scope owns.
+struct HostWorkspace {
+  HostWorkspace* previous = nullptr;
+  HostWorkspace* next = nullptr;
+
+  void Unlink() {
+    if (previous != nullptr) previous->next = next;
+    if (next != nullptr) next->previous = previous;
+  }
+};
+
 /// Makes `context` that of the TVM code which this thread calls; scopes nest. Tensors that such
 /// code asks of its environment (TVMFFIEnvTensorAlloc) come from the context too, if
 /// `lends_tensors`.
@@ -78,12 +89,17 @@ class CallScope {
   void SetError(tvm::ffi::ObjectPtr<tvm::ffi::Object> error);
   tvm::ffi::ObjectPtr<tvm::ffi::Object> TakeError() { return std::move(error_); }
 
+  /// Lets the scope free `workspace` at its end, unless the code has done so before. Code frees a
+  /// workspace in the scope, and so on the thread, in which it has allocated it.
+  void Add(HostWorkspace* workspace);
+
  private:
   CallContext* const context_;
   CallScope* const previous_;
   const bool lends_tensors_;
   DLPackManagedTensorAllocator previous_allocator_ = nullptr;
   tvm::ffi::ObjectPtr<tvm::ffi::Object> error_;
+  HostWorkspace workspaces_;  ///< the list's head
 };
 
 /// The error that this thread's last failing tvm-ffi call raised; null if there is none.

@@ -20,7 +20,6 @@ import argparse
 import collections
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -30,8 +29,8 @@ from pathlib import Path
 from tensorflow_tvm.tests.fuzz import children, functions, shrinking
 from tensorflow_tvm.tests.fuzz.children import Finding
 
-_BATCH = 12
 _MODULE = "tensorflow_tvm.tests.fuzz"
+_START = time.monotonic()
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -41,6 +40,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="leave out those before this one")
     parser.add_argument("--only", type=int, help="run the function of this seed, and shrink faults")
     parser.add_argument("--seconds", type=float, help="stop after so many")
+    parser.add_argument("--batch", type=int, default=12, help="how many make a library")
+    parser.add_argument("--compile-seconds", type=int, help="how long a function may compile")
     parser.add_argument("--jobs", type=int, default=1, help="how many processes")
     parser.add_argument("--output", type=Path, help="where results are kept, to go on from there")
     parser.add_argument("--shrink", action="store_true", help="look for smaller programs")
@@ -52,6 +53,8 @@ def main(arguments: list[str]) -> int:
     options = _parse(arguments)
     if options.jobs > 1:
         return _run_jobs(options)
+    if options.compile_seconds is not None:
+        children.COMPILE_SECONDS = options.compile_seconds
     with tempfile.TemporaryDirectory(prefix="tensorflow_tvm-fuzz-") as folder:
         runner = children.Runner(Path(folder))
         if options.only is not None:
@@ -70,16 +73,18 @@ def _run(options: argparse.Namespace, runner: children.Runner) -> int:
     if options.output is not None and options.output.exists():
         done = {json.loads(line)["seed"] for line in options.output.read_text().splitlines()}
     seeds = [seed for seed in seeds if seed not in done]
-    start = time.monotonic()
+    longest = 0.0
     kinds: collections.Counter[str] = collections.Counter()
     count = 0
     with contextlib.ExitStack() as files:
         log = options.output and files.enter_context(open(options.output, "a"))
-        for at in range(0, len(seeds), _BATCH):
-            if options.seconds is not None and time.monotonic() - start > options.seconds:
+        for at in range(0, len(seeds), options.batch):
+            began = time.monotonic()
+            if options.seconds is not None and began - _START + longest > options.seconds:
                 break
-            batch = [functions.generate(seed) for seed in seeds[at : at + _BATCH]]
+            batch = [functions.generate(seed) for seed in seeds[at : at + options.batch]]
             findings = runner.run(batch)
+            longest = max(longest, time.monotonic() - began)
             count += len(batch)
             seen = set()
             for function in batch:
@@ -97,7 +102,7 @@ def _run(options: argparse.Namespace, runner: children.Runner) -> int:
     print(
         f"seed {options.seed}: {count} functions, {runner.calls} calls of which "
         f"{runner.refusals} were refused, {sum(kinds.values())} findings {dict(kinds)}, "
-        f"{time.monotonic() - start:.0f} s",
+        f"{time.monotonic() - _START:.0f} s",
         flush=True,
     )
     return bool(kinds)
@@ -111,10 +116,13 @@ def _run_jobs(options: argparse.Namespace) -> int:
         command = [sys.executable, "-m", _MODULE, "--seed", str(options.seed)]
         command += ["--first", str(job * each)]
         command += ["--functions", str(min((job + 1) * each, options.functions))]
+        command += ["--batch", str(options.batch)]
         if options.seconds is not None:
             command += ["--seconds", str(options.seconds)]
         if options.output is not None:
             command += ["--output", f"{options.output}.{job}"]
+        if options.compile_seconds is not None:
+            command += ["--compile-seconds", str(options.compile_seconds)]
         if options.shrink:
             command.append("--shrink")
         processes.append(subprocess.Popen(command))
@@ -149,8 +157,5 @@ def _same(one: str, other: str) -> bool:
 
 
 if __name__ == "__main__":
-    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
-        # What forks must have no threads, and NumPy has started some by now.
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        os.execve(sys.executable, [sys.executable, "-m", _MODULE, *sys.argv[1:]], environment)
+    children.restart_without_threads(_MODULE)
     sys.exit(main(sys.argv[1:]))

@@ -47,7 +47,7 @@ class Finding:
     Attributes
     ----------
     kind : str
-        "crash", "hang", "memory", "value", "accepted", "refused" or "compile".
+        "crash", "hang", "memory", "value", "gradient", "accepted", "refused" or "compile".
     seed : int
     sizes : dict of str to int, optional
         What the symbols were.
@@ -185,7 +185,10 @@ class Runner:
             return
         for name, function in named.items():
             own = {
-                full: [(a.role, a.name, a.dtype, list(map(str, a.shape))) for a in s.arguments]
+                full: [
+                    (a.role, a.name, a.dtype, [] if a.role == "attr" else list(map(str, a.shape)))
+                    for a in s.arguments
+                ]
                 for full, s in signatures.items()
                 if full in (name, f"{name}_grad")
             }
@@ -261,7 +264,7 @@ def check(
     library: guarded.GuardedLibrary, compiled: Compiled, name: str, sizes: dict[str, int]
 ) -> tuple[bool, list[tuple[str, str]]]:
     """Call a function once; return whether it was refused, and kinds and texts of what is wrong."""
-    from tensorflow_tvm.tests.fuzz import reference
+    from tensorflow_tvm.tests.fuzz import reference, slopes
 
     function = compiled.function
     arrays = function.arrays(sizes)
@@ -276,14 +279,20 @@ def check(
         return True, expected.check_refusal("an output has a negative size", is_gradient)
     specs = [(dtype, shape) for (_, _, dtype, _), shape in zip(signature, shapes, strict=True)]
     roles = [role for role, _, _, _ in signature]
-    inputs = [spec for spec, role in zip(specs, roles, strict=True) if role == "input"]
+    inputs = [spec for spec, role in zip(specs, roles, strict=True) if role != "output"]
     outputs = [spec for spec, role in zip(specs, roles, strict=True) if role == "output"]
     given = _order(signature, function, arrays, inputs)
     result = library.call(name, given, outputs)
     found = [("memory", violation) for violation in result.violations]
     if result.error:
         return True, found + expected.check_refusal(result.error, is_gradient)
-    return False, found + expected.check_outputs(result.outputs, is_gradient)
+    found += expected.check_outputs(result.outputs, is_gradient)
+    if is_gradient and not found:
+        names = {value.name for value in function.inputs}
+        taken = [name for role, name, _, _ in signature if role != "output"]
+        gradients = [array for name, array in zip(taken, given, strict=True) if name not in names]
+        found = slopes.check(function, sizes, arrays, gradients, result.outputs)
+    return False, found
 
 
 def _order(
@@ -297,10 +306,14 @@ def _order(
 
     rng = np.random.default_rng(function.seed)
     by_name = {value.name: array for value, array in zip(function.inputs, arrays, strict=True)}
-    names = [name for role, name, _, _ in signature if role == "input"]
+    taken = [(role, name) for role, name, _, _ in signature if role != "output"]
     return [
-        by_name[name] if name in by_name else random_array(rng, dtype, shape, "data")
-        for name, (dtype, shape) in zip(names, specs, strict=True)
+        by_name[name].item()
+        if role == "attr"
+        else by_name[name]
+        if name in by_name
+        else random_array(rng, dtype, shape, "data")
+        for (role, name), (dtype, shape) in zip(taken, specs, strict=True)
     ]
 
 
@@ -357,12 +370,26 @@ def _in_child(work: Callable[[Any], None], seconds: int) -> tuple[list[dict], st
 
 
 def _explain(error: Exception) -> tuple[bool, str]:
-    """Return whether an error is not TVM's refusal to make TE tensors, and its message."""
+    """Return whether an error is a fault, and its message.
+
+    TVM may refuse to make TE tensors, not every gradient can be derived, and a division by a
+    constant 0 is refused.
+    """
     frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     message = re.sub(r"\s+", " ", str(error))
-    return "build_te" not in frames, f"{type(error).__name__}: {message[:600]}"
+    is_ours = "build_te" not in frames and not re.search(
+        r"cannot be derived|integer division by zero", message
+    )
+    return is_ours, f"{type(error).__name__}: {message[:600]}"
 
 
 def seeds(seed: int, count: int) -> range:
     """Return the seeds of a run's functions."""
     return range(seed * 1_000_000, seed * 1_000_000 + count)
+
+
+def restart_without_threads(module: str) -> None:
+    """Start a program's process again unless NumPy has started no threads in it."""
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], environment)

@@ -41,7 +41,8 @@ class Value:
     shape : tuple of str
         Expressions over the symbols a to e.
     role : str
-        Of an input: "data", or "index" if its elements choose elements of other tensors.
+        Of an input: "data", or "index" if its elements choose elements of other tensors; with
+        "attr" before it, it is a number.
     """
 
     name: str
@@ -94,6 +95,8 @@ class GeneratedFunction:
         Lines by which its author schedules it: `schedule` is an `s_tir.Schedule`.
     gradient : bool
         Whether its gradient is to be derived.
+    script : str
+        What it is compiled from, if that is TVMScript: the steps compute the same.
     """
 
     seed: int
@@ -102,11 +105,14 @@ class GeneratedFunction:
     outputs: tuple[str, ...]
     schedule: tuple[str, ...] = ()
     gradient: bool = False
+    script: str = ""
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols of its inputs' shapes."""
-        return tuple(sorted(set(_SYMBOL.findall(" ".join(d for x in self.inputs for d in x.shape)))))
+        return tuple(
+            sorted(set(_SYMBOL.findall(" ".join(d for x in self.inputs for d in x.shape))))
+        )
 
     def pruned(self) -> GeneratedFunction:
         """Return the function without the steps and inputs that no output needs."""
@@ -141,10 +147,13 @@ class GeneratedFunction:
         return lines
 
     def build_te(self) -> Any:
-        """Return what `tensorflow_tvm.build` gets: TE tensors, or a schedule."""
-        from tvm import s_tir, te, tirx, topi
+        """Return what `tensorflow_tvm.build` gets: TE tensors, a schedule, or a PrimFunc."""
+        from tvm import s_tir, script, te, tirx, topi
+        from tvm.script import tirx as script_tirx
 
         names: dict[str, Any] = {"te": te, "tirx": tirx, "topi": topi, "s_tir": s_tir}
+        if self.script:
+            return script.from_source(self.script, {**names, "T": script_tirx})
         exec("\n".join(self.lines()), names)
         return names["schedule" if self.schedule else "tensors"]
 
@@ -183,20 +192,34 @@ class GeneratedFunction:
     def program(self, sizes: dict[str, int] | None = None, salt: int = 0) -> str:
         """Return the function as a program of its own, which calls it if `sizes` are given."""
         gradient = ', gradient="auto"' if self.gradient else ""
+        made = "schedule" if self.schedule else "function" if self.script else "tensors"
         lines = [
             "import numpy as np, tensorflow as tf, tensorflow_tvm as tftvm",
             "from tvm import s_tir, te, tirx, topi",
-            *self.lines(),
-            f'module = tftvm.build({{"f": {"schedule" if self.schedule else "tensors"}}}{gradient})',
         ]
+        if self.script:
+            lines += [
+                "from tvm.script import from_source, tirx as T",
+                f'function = from_source("""\n{self.script}""", globals())',
+            ]
+        else:
+            lines += self.lines()
+        lines.append(f'module = tftvm.build({{"f": {made}}}{gradient})')
         if sizes is not None and self.has_inputs(sizes):
+            pairs = list(zip(self.inputs, self.arrays(sizes, salt), strict=True))
             lines.append("inputs = [")
             lines += [
                 f'    tf.cast(tf.constant({_literal(array)}, "{_carrier(value.dtype)}", '
                 f'{list(array.shape)}), "{value.dtype}"),'
-                for value, array in zip(self.inputs, self.arrays(sizes, salt), strict=True)
+                for value, array in pairs
+                if not value.role.startswith("attr")
             ]
             lines.append("]")
+            attrs = [
+                f", {value.name}={array.item()}"
+                for value, array in pairs
+                if value.role.startswith("attr")
+            ]
             if self.gradient:
                 lines.append(
                     "with tf.GradientTape() as tape:\n    tape.watch(inputs)\n"
@@ -204,7 +227,7 @@ class GeneratedFunction:
                     "print(outputs, tape.gradient(outputs, inputs))"
                 )
             else:
-                lines.append('print(module["f"](*inputs))')
+                lines.append(f'print(module["f"](*inputs{"".join(attrs)}))')
         return "\n".join(lines) + "\n"
 
 
@@ -252,7 +275,7 @@ def random_array(rng: np.random.Generator, dtype: str, shape: list[int], role: s
         with np.errstate(over="ignore"):
             return values.astype(_numpy_dtype(dtype))
     information = np.iinfo(dtype)
-    if role == "index":
+    if role in ("index", "attr_index"):
         values = rng.integers(max(-1, information.min), 5, shape)
         edges = [information.min, information.max, max(-2, information.min), 9]
         chosen = rng.random(shape) < rng.choice([0.0, 0.3])
@@ -277,6 +300,9 @@ def _numpy_dtype(dtype: str) -> Any:
 
 def generate(seed: int) -> GeneratedFunction:
     """Return the function of a seed, always the same."""
-    from tensorflow_tvm.tests.fuzz.steps import Builder
+    from tensorflow_tvm.tests.fuzz import kinds, scripts, steps
 
-    return Builder(seed).build()
+    rng = random.Random(seed)
+    if rng.random() < 0.06:
+        return scripts.generate(seed, rng)
+    return steps.Builder(seed).build(kinds.KINDS)

@@ -30,7 +30,8 @@ import tvm_ffi
 from tensorflow_tvm.tests import libraries
 
 _FILLS = (0xCB, 0x3D)
-_DL_TENSOR = 7  # kTVMFFIDLTensorPtr
+# Of tvm-ffi's values.
+_INT, _FLOAT, _DL_TENSOR = 1, 3, 7
 _CODES = {"int": 0, "uint": 1, "float": 2, "bfloat": 4, "bool": 6}
 _SLOTS = {
     "__TVMBackendAllocWorkspace": "guarded_workspace",
@@ -58,7 +59,7 @@ class _Any(ctypes.Structure):
     _fields_ = [
         ("type_index", ctypes.c_int32),
         ("padding", ctypes.c_uint32),
-        ("pointer", ctypes.c_void_p),
+        ("value", ctypes.c_uint64),
     ]
 
 
@@ -135,7 +136,7 @@ class GuardedLibrary:
     def call(
         self,
         name: str,
-        inputs: Sequence[np.ndarray],
+        inputs: Sequence[np.ndarray | int | float],
         outputs: Sequence[tuple[str, Sequence[int]]],
     ) -> Result:
         """Call a function twice, with memory that ends and with memory that begins at a guard page.
@@ -143,7 +144,8 @@ class GuardedLibrary:
         Parameters
         ----------
         name : str
-        inputs : sequence of numpy.ndarray
+        inputs : sequence of numpy.ndarray, int or float
+            Tensors and attrs.
         outputs : sequence of (str, sequence of int)
             Dtype and shape of each.
         """
@@ -164,7 +166,7 @@ class GuardedLibrary:
     def _call_once(
         self,
         function: ctypes.c_void_p,
-        inputs: Sequence[np.ndarray],
+        inputs: Sequence[np.ndarray | int | float],
         outputs: Sequence[tuple[str, Sequence[int]]],
         begins: int,
         byte: int,
@@ -174,8 +176,13 @@ class GuardedLibrary:
         kept: list[object] = []
         arguments = (_Any * (len(inputs) + len(outputs)))()
         memory = []
-        specs = [(str(array.dtype), array.shape) for array in inputs]
+        arrays = [array if isinstance(array, np.ndarray) else np.asarray(array) for array in inputs]
+        specs = [(str(array.dtype), array.shape) for array in arrays]
         for at, (dtype, shape) in enumerate([*specs, *outputs]):
+            if at < len(inputs) and not isinstance(inputs[at], np.ndarray):
+                arguments[at] = _number(inputs[at])
+                memory.append((0, 0))
+                continue
             label = f"input {at}" if at < len(inputs) else f"output {at - len(inputs)}"
             size = numpy_dtype(dtype).itemsize * math.prod(shape)
             data = helper.guarded_allocate(size, label.encode())
@@ -183,15 +190,15 @@ class GuardedLibrary:
                 raise MemoryError(f"{label} of {size} bytes")
             memory.append((data, size))
             if at < len(inputs):
-                ctypes.memmove(data, inputs[at].tobytes(), size)
+                ctypes.memmove(data, arrays[at].tobytes(), size)
             tensor = _tensor(data, dtype, shape, kept)
             arguments[at].type_index = _DL_TENSOR
-            arguments[at].pointer = ctypes.addressof(tensor)
+            arguments[at].value = ctypes.addressof(tensor)
         message = ctypes.create_string_buffer(4096)
         code = helper.guarded_call(function, arguments, len(arguments), message, len(message))
         violations = []
-        for at, array in enumerate(inputs):
-            if ctypes.string_at(*memory[at]) != array.tobytes():
+        for at, array in enumerate(arrays):
+            if memory[at][0] and ctypes.string_at(*memory[at]) != array.tobytes():
                 violations.append(f"changed input {at}")
         results = [
             np.frombuffer(ctypes.string_at(*where), numpy_dtype(dtype)).reshape(shape)
@@ -203,6 +210,12 @@ class GuardedLibrary:
             violations.append(f"asks for {helper.guarded_workspace_bytes()} bytes of workspace")
         error = message.value.decode(errors="replace") if code else ""
         return Result(results, error, violations)
+
+
+def _number(value: int | float) -> _Any:
+    if isinstance(value, float):
+        return _Any(_FLOAT, 0, int.from_bytes(np.float64(value).tobytes(), "little"))
+    return _Any(_INT, 0, value % 2**64)
 
 
 def _tensor(data: int, dtype: str, shape: Sequence[int], kept: list[object]) -> _DLTensor:

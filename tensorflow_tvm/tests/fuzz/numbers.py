@@ -199,6 +199,14 @@ class Number:
         return result.flagged(~fits, ANY)
 
 
+def constant(value: Any, dtype: str) -> Number:
+    """Return a constant, which may be rounded to its dtype early or late."""
+    if not is_float(dtype):
+        return Number(dtype, value)
+    is_exact = value * 8 == int(value * 8) and abs(value) <= 128
+    return Number(dtype, value, 0.0 if is_exact else abs(value) * _UNITS[dtype])
+
+
 def _scaled(factor: np.ndarray, error: np.ndarray) -> np.ndarray:
     """Return a product in which an error of 0 stays 0, whatever the factor is."""
     return np.where(error == 0, 0.0, factor * error)
@@ -293,9 +301,11 @@ def extreme(a: Any, b: Any, is_max: bool) -> Number:
     b = a.lift(b)
     operation = np.maximum if is_max else np.minimum
     value = operation(a.value, b.value)
-    error = np.where(np.isfinite(value), np.maximum(a.error, b.error), 0.0) if (
-        is_float(a.dtype)
-    ) else 0.0
+    error = (
+        np.where(np.isfinite(value), np.maximum(a.error, b.error), 0.0)
+        if (is_float(a.dtype))
+        else 0.0
+    )
     return Number(a.dtype, value, error, _flags(a, b), _is_data(a, b))
 
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_tvm.tests.fuzz import numbers, operators
+from tensorflow_tvm.tests.fuzz.expected import Expected
 from tensorflow_tvm.tests.fuzz.functions import GeneratedFunction
 from tensorflow_tvm.tests.fuzz.numbers import ANY, OUTSIDE, SOFT, TRAP, Number
 
@@ -70,7 +71,8 @@ class Tensor:
             return Number(self.dtype, np.zeros(shape, int), 0.0, flags, True)
         at = tuple(np.broadcast_arrays(*positions)) if positions else ()
         flags = flags | elements.flags[at]
-        result = Number(self.dtype, elements.value[at], elements.error[at], flags, True)
+        is_data = elements.data or any(index.data for index in numbers_)
+        result = Number(self.dtype, elements.value[at], elements.error[at], flags, is_data)
         return result.flagged(outside, OUTSIDE | ANY)
 
 
@@ -151,12 +153,21 @@ class _Te:
         array = self._context.arrays.pop(0)
         is_integer = dtype != "bool" and not numbers.is_float(dtype)
         value = array.astype(object) if is_integer else array.astype(np.float64)
-        return Tensor(self._context, Number(dtype, value, 0.0, 0, True), is_input=True)
+        # A number is an attr, and known before anything is read.
+        elements = Number(dtype, value, 0.0, 0, data=array.ndim > 0)
+        return Tensor(self._context, elements, is_input=True)
 
     def reduce_axis(self, bounds: tuple[int, Any], name: str) -> _Axis:
         size = self._context.size(bounds[1], f"axis {name}")
         self._context.axes += 1
         return _Axis(_OUTPUT_AXES + self._context.axes - 1, size)
+
+    def loop(self, extent: Number) -> None:
+        """Take note of a loop that is written by hand, which may be refused if it is negative."""
+        if extent.flags & TRAP:
+            raise Refused("a loop divides by 0")
+        if extent.value < 0:
+            self._context.reasons.append(f"a loop runs {int(extent.value)} times")
 
     def min_value(self, dtype: str) -> Number:
         if numbers.is_float(dtype):
@@ -195,13 +206,7 @@ class _Tirx:
     """Stands for tvm.tirx."""
 
     def const(self, value: Any, dtype: str) -> Number:
-        if numbers.is_float(dtype):
-            exact = float(np.float32(value)) == value
-            return Number(dtype, value, 0.0 if exact and "16" not in dtype else abs(value) * 2**-8
-                          if dtype == "bfloat16" and value not in _SIMPLE else
-                          abs(value) * 2**-11 if dtype == "float16" and value not in _SIMPLE else
-                          0.0 if value in _SIMPLE else abs(value) * 2**-24)
-        return Number(dtype, value)
+        return numbers.constant(value, dtype)
 
     def if_then_else(self, condition: Number, a: Any, b: Any) -> Number:
         return numbers.select(condition, a, b, lazy=True)
@@ -235,9 +240,6 @@ class _Tirx:
 
     def truncmod(self, a: Any, b: Any) -> Number:
         return _divide(a, b, False, True)
-
-
-_SIMPLE = (0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 100.0, -100.0)
 
 
 def _divide(a: Any, b: Any, floor: bool, remainder: bool) -> Number:
@@ -310,8 +312,11 @@ def _slices(element: Number, axes: Sequence[int]) -> list[Number]:
     rest = spread.value.shape[len(axes) :]
     flat = spread.map(lambda x: x.reshape(count, *rest))
     back = [
-        flat.map(lambda x, at=at: np.moveaxis(x[at].reshape([1] * len(axes) + list(rest)),
-                                              range(len(axes)), axes))
+        flat.map(
+            lambda x, at=at: np.moveaxis(
+                x[at].reshape([1] * len(axes) + list(rest)), range(len(axes)), axes
+            )
+        )
         for at in range(count)
     ]
     return back
@@ -350,69 +355,6 @@ def _fold_pairs(
         shape = _reduced(full, axes)
         result = tuple(one.map(lambda x: np.broadcast_to(x, shape)) for one in result)
     return result
-
-
-@dataclasses.dataclass
-class Expected:
-    """What a call may do.
-
-    Attributes
-    ----------
-    outputs : list of Number, optional
-        None if it must be refused.
-    reasons : list of str
-        Why it may be refused.
-    """
-
-    outputs: list[Number] | None
-    reasons: list[str]
-
-    def check_refusal(self, error: str, is_gradient: bool) -> list[tuple[str, str]]:
-        """Return what is wrong with a call's failure."""
-        if self.reasons:
-            return []
-        return [("refused", error)]
-
-    def check_outputs(
-        self, outputs: Sequence[np.ndarray], is_gradient: bool
-    ) -> list[tuple[str, str]]:
-        """Return what is wrong with a call's results."""
-        if self.outputs is None:
-            return [("accepted", self.reasons[-1])]
-        if is_gradient:
-            return []
-        found = []
-        for at, (expected, given) in enumerate(zip(self.outputs, outputs, strict=True)):
-            if expected.value.shape != given.shape:
-                found.append(("value", f"output {at} is {given.shape}, not {expected.value.shape}"))
-            elif message := _compare(expected, given):
-                found.append((message[0], f"output {at}: {message[1]}"))
-        return found
-
-
-def _compare(expected: Number, given: np.ndarray) -> tuple[str, str] | None:
-    """Return what is wrong with an output."""
-    value, error, flags = np.broadcast_arrays(expected.value, expected.error, expected.flags)
-    trapped = flags & TRAP != 0
-    if trapped.any():
-        return "accepted", f"a division by zero in {_position(trapped)}"
-    if numbers.is_float(expected.dtype):
-        found = given.astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            right = abs(found - value) <= 2 * error
-        right |= (found == value) | (np.isnan(found) & np.isnan(value))
-    else:
-        found = given if expected.dtype == "bool" else given.astype(object)
-        right = np.asarray(found == value, dtype=bool)
-    wrong = ~right & (flags & (ANY | SOFT | OUTSIDE) == 0)
-    if not wrong.any():
-        return None
-    at = _position(wrong)
-    return "value", f"{found[at]} at {list(at)}, not {value[at]} (within {error[at]:.3g})"
-
-
-def _position(mask: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(x) for x in np.argwhere(mask)[0])
 
 
 class _Schedules:

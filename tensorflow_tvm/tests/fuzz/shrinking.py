@@ -26,6 +26,8 @@ from tensorflow_tvm.tests.fuzz.functions import GeneratedFunction, Value
 
 def candidates(function: GeneratedFunction) -> Iterator[GeneratedFunction]:
     """Yield functions that are smaller: fewer outputs, fewer steps, inputs in place of steps."""
+    if function.script:
+        return
     if function.schedule:
         yield dataclasses.replace(function, schedule=())
     if function.gradient:
