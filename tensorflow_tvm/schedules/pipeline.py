@@ -77,10 +77,12 @@ def _prepare(function: tirx.PrimFunc) -> tirx.PrimFunc:
     # On GPUs TVM finds reductions that threads share by them.
     if not _is_for_cpu(function):
         return function
-    body = structural_mutate(
-        function.body,
-        [(ir.Call, lambda call, mutator: math_functions.rewrite(mutator.default_mutate(call)))],
-    )
+    libm = bool(function.attrs.get(LIBM, False))
+
+    def see(call: ir.Call, mutator: Any) -> Any:
+        return math_functions.rewrite(mutator.default_mutate(call), libm)
+
+    body = structural_mutate(function.body, [(ir.Call, see)])
     return function.with_body(nan.hide_comparisons(body))
 
 
