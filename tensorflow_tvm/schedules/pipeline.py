@@ -28,7 +28,14 @@ from tvm.tirx import compilation_pipeline
 from tvm_ffi.structural import structural_mutate
 
 from tensorflow_tvm.guards import lowering
-from tensorflow_tvm.schedules import cells, math_functions, nan, vector_math, vectors
+from tensorflow_tvm.schedules import (
+    cells,
+    math_functions,
+    nan,
+    operations,
+    vector_math,
+    vectors,
+)
 
 NAME = "tensorflow_tvm"  # for `tir_pipeline` of `tvm.compile`
 LIBM = "tensorflow_tvm.libm"  # an attr: whether exp and the like are the C library's
@@ -78,7 +85,7 @@ def _prepare(function: tirx.PrimFunc) -> tirx.PrimFunc:
         function.body,
         [(ir.Call, lambda call, mutator: math_functions.rewrite(mutator.default_mutate(call)))],
     )
-    return function.with_body(nan.hide_comparisons(body))
+    return function.with_body(nan.hide_comparisons(operations.start_with_infinities(body)))
 
 
 def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
@@ -114,7 +121,7 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
 @functools.cache
 def version() -> str:
     """Return a digest of what is done here, for keys of caches of compiled code."""
-    modules = (lowering, cells, math_functions, nan, vector_math, vectors)
+    modules = (lowering, cells, math_functions, nan, operations, vector_math, vectors)
     digest = hashlib.sha256()
     for path in (__file__, *(module.__file__ for module in modules)):
         digest.update(Path(path).read_bytes())
