@@ -30,6 +30,7 @@ from tvm_ffi.structural import structural_mutate
 from tensorflow_tvm.guards import lowering
 from tensorflow_tvm.schedules import (
     cells,
+    float8,
     math_functions,
     nan,
     operations,
@@ -108,8 +109,11 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
         call = nan.sign(mutator.default_mutate(call))
         if not is_for_cpu or not isinstance(call, ir.Call):
             return call
-        comparison = nan.comparison(call)
-        return math_functions.lower(call, libm) if comparison is None else comparison
+        for lower in (nan.comparison, float8.lower):
+            lowered = lower(call)
+            if lowered is not None:
+                return lowered
+        return math_functions.lower(call, libm)
 
     handlers = [
         *((kind, see_extreme) for kind in (tirx.Max, tirx.Min)),
@@ -121,7 +125,7 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
 @functools.cache
 def version() -> str:
     """Return a digest of what is done here, for keys of caches of compiled code."""
-    modules = (lowering, cells, math_functions, nan, operations, vector_math, vectors)
+    modules = (lowering, cells, float8, math_functions, nan, operations, vector_math, vectors)
     digest = hashlib.sha256()
     for path in (__file__, *(module.__file__ for module in modules)):
         digest.update(Path(path).read_bytes())
