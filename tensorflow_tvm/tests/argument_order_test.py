@@ -172,7 +172,9 @@ def test_graph_def(module):
     with tf.Graph().as_default() as imported:
         tf.import_graph_def(graph.as_graph_def(), name="")
         with tf.compat.v1.Session(graph=imported) as session:
-            _check_mixed(lambda *given: session.run(outputs, dict(zip(["x:0", "w:0"], given))))
+            _check_mixed(
+                lambda *given: session.run(outputs, dict(zip(["x:0", "w:0"], given, strict=True)))
+            )
 
 
 def test_config(module):

@@ -217,7 +217,10 @@ def plus_a_size(x_h: T.handle, size: T.int64, y_h: T.handle):
 
 def test_a_function_that_is_called_with_a_size():
     builder = relax.BlockBuilder()
-    x, y = (relax.Var(name, relax.TensorType((n,), "float32")) for name, n in zip("xy", (N, M)))
+    x, y = (
+        relax.Var(name, relax.TensorType((n,), "float32"))
+        for name, n in zip("xy", (N, M), strict=True)
+    )
     with builder.function("main", [x, y]):
         with builder.dataflow():
             function = builder.add_func(plus_a_size, "plus_a_size")
