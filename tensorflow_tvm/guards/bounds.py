@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tvm import ir, tirx
@@ -37,6 +37,10 @@ def load(context: Context, written: ir.TensorLoad, indices: Sequence[Any]) -> An
     buffer = written.source
     safe_indices = []
     for index, size in zip(indices, buffer.shape, strict=True):
+        known = context.known_inside(index, size)
+        if known is not None:
+            safe_indices.append(known)
+            continue
         if not _is_inside(context, index, size) and not _requires(context, index, size, written):
             index = _clamped(context, index, size, written)
         safe_indices.append(index)
@@ -45,33 +49,39 @@ def load(context: Context, written: ir.TensorLoad, indices: Sequence[Any]) -> An
         return safe
     # Where nothing is demanded for a guarded read, the tensor may even be empty.
     for index, given, size in zip(safe_indices, indices, buffer.shape, strict=True):
-        if not index.same_as(given) and not context.proves(size > 0):
+        is_clamped = not index.same_as(given) and context.known_inside(given, size) is None
+        if is_clamped and not context.proves(size > 0):
             safe = tirx.if_then_else(size > 0, safe, tirx.const(0, buffer.dtype))
     return safe
 
 
 def store(
-    context: Context, written: tirx.BufferStore, value: Any, indices: Sequence[Any]
+    context: Context, written: tirx.BufferStore, indices: Sequence[Any], value: Callable[[], Any]
 ) -> tirx.Stmt:
-    """Return the write `written`, whose parts have become `value` and `indices`.
+    """Return the write `written`, whose indices have become `indices`.
 
-    Nothing is written to an element that does not exist.
+    Nothing is written to an element that does not exist. `value` returns what is written, and is
+    asked where it is known which elements are.
     """
     names: list[tirx.Bind] = []
     guards: list[Any] = []
+    guarded: list[tuple[Any, Any, Any]] = []
     safe_indices = []
     for index, size in zip(indices, written.buffer.shape, strict=True):
         if not _is_inside(context, index, size) and not _requires(context, index, size, written):
+            given = index
             exact = sizes.wide(index)
             if not isinstance(exact, tirx.Var):
                 names.append(tirx.Bind(tirx.Var("index", "int64"), exact))
                 exact = names[-1].var
             guards += [exact >= 0, exact < sizes.wide(size)]
             index = exact.astype(str(index.ty))
+            guarded.append((given, size, index))
         safe_indices.append(index)
-    safe = tirx.BufferStore(written.buffer, value, safe_indices)
     if not guards:
-        return safe
+        return tirx.BufferStore(written.buffer, value(), safe_indices)
+    with context.inside(guarded):
+        safe = tirx.BufferStore(written.buffer, value(), safe_indices)
     return tirx.SeqStmt([*names, tirx.IfThenElse(tirx.all(*guards), safe, None)])
 
 

@@ -258,9 +258,8 @@ class _Checker:
         return tirx.IfThenElse(condition, then, otherwise)
 
     def store(self, store: tirx.BufferStore, mutator: Any) -> Any:
-        value = mutator.mutate(store.value)
         indices = [mutator.mutate(index) for index in store.indices]
-        return bounds.store(self._context, store, value, indices)
+        return bounds.store(self._context, store, indices, lambda: mutator.mutate(store.value))
 
     # Expressions.
 

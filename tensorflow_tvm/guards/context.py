@@ -64,6 +64,7 @@ class Context:
         self._ranges: list[Range] = []
         self._values: dict[tirx.Var, Any] = {}  # of axes that their block's domain does not bound
         self._conditional = 0
+        self._inside: list[tuple[Any, Any, Any]] = []  # see `inside`
         self._sizes = sizes.shape_symbols_of(function)
         self._entry = sym.Analyzer()  # knows what is true whatever the function is called with
 
@@ -96,6 +97,17 @@ class Context:
             yield
         finally:
             self._conditional -= 1
+
+    @contextlib.contextmanager
+    def inside(self, indices: Sequence[tuple[Any, Any, Any]]) -> Iterator[None]:
+        """Visit what is reached only if each index, of so many elements, exists.
+
+        The third of each is another form of the index.
+        """
+        outer, self._inside = self._inside, [*self._inside, *indices]
+        with self.conditionally():
+            yield
+        self._inside = outer
 
     @contextlib.contextmanager
     def loop(self, loop: tirx.For) -> Iterator[None]:
@@ -172,6 +184,13 @@ class Context:
     def proves(self, condition: Any) -> bool:
         """Whether a condition is always true here."""
         return bool(self.analyzer.can_prove(condition, sym.ProofStrength.SYMBOLIC_BOUND))
+
+    def known_inside(self, index: Any, size: Any) -> Any:
+        """Return another form of an index that is known to exist; None if it is not."""
+        for known, limit, safe in self._inside:
+            if structural_equal(index, known) and structural_equal(size, limit):
+                return safe
+        return None
 
     def is_known(self, expression: Any) -> bool:
         """Whether an expression has its value when the function is called."""

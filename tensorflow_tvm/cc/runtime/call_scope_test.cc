@@ -15,8 +15,11 @@ limitations under the License.
 
 #include "tensorflow_tvm/cc/runtime/call_scope.h"
 
+#include <malloc.h>
+
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -225,6 +228,34 @@ void TestWorkspace() {
   CHECK_EQ(release(kDLCUDA, 0, &context.device_memory), 0);
 }
 
+void TestWorkspacesOfCodeThatFailsAreFreed() {
+  using Alloc = void* (*)(int, int, uint64_t, int, int);
+  using Free = int (*)(int, int, void*);
+  auto alloc = reinterpret_cast<Alloc>(FindBackendFunction("TVMBackendAllocWorkspace"));
+  auto release = reinterpret_cast<Free>(FindBackendFunction("TVMBackendFreeWorkspace"));
+  constexpr size_t kBytes = size_t{64} << 20;
+  BusyContext context;
+  // The allocator keeps what is freed for the next call: so the second call takes no more.
+  size_t after_first = 0;
+  for (int call = 0; call < 20; ++call) {
+    {
+      CallScope scope(&context);
+      void* workspaces[3];
+      for (void*& workspace : workspaces) {
+        workspace = alloc(kDLCPU, 0, kBytes, kDLFloat, 32);
+        CHECK(workspace != nullptr);
+        std::memset(workspace, 0xFF, 1000);
+      }
+      for (int i = 0; i < 3; ++i) {
+        if (i != call % 4) CHECK_EQ(release(kDLCPU, 0, workspaces[i]), 0);
+      }
+    }
+    const size_t mapped = mallinfo2().hblkhd;
+    if (call == 0) after_first = mapped;
+    CHECK_LE(mapped, after_first + kBytes / 2) << call;
+  }
+}
+
 }  // namespace
 }  // namespace tensorflow_tvm
 
@@ -238,6 +269,7 @@ int main() {
   TestLoopsNest();
   TestScopesNest();
   TestWorkspace();
+  TestWorkspacesOfCodeThatFailsAreFreed();
   CHECK(FindBackendFunction("TVMBackendParallelBarrier") == nullptr);
   return 0;
 }
