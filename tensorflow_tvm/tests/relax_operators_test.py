@@ -128,7 +128,8 @@ def test_they_run_wherever_ops_do(run):
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumsum of rows", "cumsum, flat", "exclusive",
-                                  "cumprod", "sort", "argsort", "one after another"])  # fmt: skip
+                                  "cumprod", "sort", "argsort", "one after another",
+                                  "flattened, and summed"])  # fmt: skip
 def test_nothing_to_sort_or_scan(name):
     ours, theirs = SORTS_AND_SCANS[name]
     function = build(ours, ((N, M), "float32"))
