@@ -265,7 +265,7 @@ def _bits(a: Number, b: Number, operation: Callable) -> Number:
 def _shift(a: Number, b: Number, operation: Callable) -> Number:
     """Shift by an amount that is clamped to what is possible."""
     bits = int(a.dtype.lstrip("uint"))
-    amount = _objects(np.minimum(np.maximum(b.value, 0), bits - 1))
+    amount = _objects(np.minimum(_objects(np.maximum(b.value, 0)), bits - 1))
     value, _ = _wrap(a.dtype, operation(a.value, amount))
     return Number(a.dtype, value, 0.0, _flags(a, b), _is_data(a, b))
 
