@@ -34,6 +34,8 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
+from tensorflow_tvm.system_errors import has_no_descriptors
+
 _FOLDER = "TENSORFLOW_TVM_CACHE_DIR"
 _SIZE = "TENSORFLOW_TVM_CACHE_SIZE"
 _DEFAULT_SIZE = "1G"
@@ -68,7 +70,13 @@ def folder() -> str | None:
     return os.path.expanduser(path) or None
 
 
-def get_or_build(key: str, build: Callable[[], bytes]) -> bytes:
+# In the scope of what it returns, it calls its argument if nobody waits for a library any longer.
+WhenAbandoned = Callable[[Callable[[], None]], contextlib.AbstractContextManager]
+
+
+def get_or_build(
+    key: str, build: Callable[[], bytes], when_abandoned: WhenAbandoned | None = None
+) -> bytes:
     """Return a library from the disk cache, where it is stored first if it is not there.
 
     Threads and processes that want the same library at once wait for the first to build it. A cache
@@ -80,6 +88,8 @@ def get_or_build(key: str, build: Callable[[], bytes]) -> bytes:
         SHA-256 of all that the library depends on, as 64 lowercase hexadecimal digits.
     build : callable
         Returns the library. What it raises is passed on, and nothing is stored then.
+    when_abandoned : callable, optional
+        See `WhenAbandoned`: others who want the library do not wait any longer either.
 
     Returns
     -------
@@ -94,7 +104,7 @@ def get_or_build(key: str, build: Callable[[], bytes]) -> bytes:
     try:
         library = _load(directory, key)
         if library is None:
-            with _lock(directory, key):
+            with _lock(directory, key, when_abandoned):
                 library = _load(directory, key, discard=True)
                 if library is None:
                     library = build()
@@ -193,7 +203,9 @@ def _load(directory: int, key: str, discard: bool = False) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _lock(directory: int, key: str) -> Iterator[None]:
+def _lock(
+    directory: int, key: str, when_abandoned: WhenAbandoned | None = None
+) -> Iterator[None]:
     name = f"{key}.lock"
     with contextlib.ExitStack() as stack:
         # Without a lock, a library may be built twice. That is all, as files are replaced whole.
@@ -203,6 +215,9 @@ def _lock(directory: int, key: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
             # Closing does not unlock while a process forked by build() has the file open, too.
             stack.callback(fcntl.flock, file, fcntl.LOCK_UN)
+            if when_abandoned is not None:
+                unlock = functools.partial(fcntl.flock, file, fcntl.LOCK_UN)
+                stack.enter_context(when_abandoned(unlock))
             # Whoever waits for this very file finds the library stored. Only after a build that
             # failed may they build while another process does, which has made a new lock file.
             stack.callback(_remove, directory, name)
@@ -262,6 +277,8 @@ def _size_limit() -> int:
 
 
 def _warn_of_folder(path: str, error: OSError) -> None:
+    if has_no_descriptors(error):  # which another folder does not mend; compiling says so
+        return
     _warn_once(
         _FOLDER,
         f"Cannot cache compiled libraries in folder {path!r}: {error}. They are compiled anew in "

@@ -23,7 +23,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -34,12 +33,24 @@ from typing import Any
 import tensorflow as tf
 import tvm
 import tvm_ffi
-from tvm import tirx
+from tvm import s_tir, tirx
 from tvm.support import cc
+from tvm_ffi.structural import structural_walk
 
-from tensorflow_tvm import build_cache, device_code, metadata, prim_functions, schedules, targets
+from tensorflow_tvm import (
+    build_cache,
+    device_code,
+    interruptible,
+    metadata,
+    packed_calls,
+    prim_functions,
+    schedules,
+    targets,
+)
 from tensorflow_tvm.gradients import Gradient
-from tensorflow_tvm.guards import lowering
+from tensorflow_tvm.private_folder import private_folder
+from tensorflow_tvm.schedules import pipeline
+from tensorflow_tvm.system_errors import MORE_DESCRIPTORS, has_no_descriptors
 
 # What compiles for CUDA: nvcc, its version, the architectures.
 Toolkit = tuple[str, str, tuple[str, ...]]
@@ -63,6 +74,8 @@ __attribute__((visibility("default"))) int __tvm_ffi__metadata_%(name)s(
   return TVMFFIStringFromByteArray(&bytes, result);
 }
 """
+_SECONDS = (1.0, 10.0)  # after which a message says that something is being compiled, and what
+_MOST_STEPS = 12  # that it names
 # What LLVM has taken for granted of the processor; the op library compares it before it loads code.
 _METADATA_FEATURES = """
 __attribute__((visibility("default"))) const char __tensorflow_tvm__cpu_features[] = "%s";
@@ -95,32 +108,70 @@ def compile_library(
     what : str
         The names of its functions.
     """
+    return interruptible.run(lambda: _compile_library(obj, target, name, libm, where, links))
+
+
+def _compile_library(
+    obj: Any,
+    target: Any,
+    name: str | None,
+    libm: bool,
+    where: str | None,
+    links: Mapping[str, Gradient] | None,
+) -> tuple[bytes, str]:
     target, cuda_target = targets.split(target)
     carried = None
     if cuda_target is not None:
-        carried, _ = compile_library(obj, cuda_target, name, libm, where, links)
+        carried, _ = _compile_library(obj, cuda_target, name, libm, where, links)
     parsed = targets.parse(target)
     toolkit = None
     if parsed.kind.name == "cuda":
         toolkit = device_code.toolkit(targets.cuda_architectures(target))
     functions = prim_functions.collect(obj, name)
+    what = ", ".join(functions)
+    with _progress(what, parsed) as details:
+        return _compile_functions(
+            functions, parsed, toolkit, carried, libm, where, links or {}, details
+        ), what
+
+
+def _compile_functions(
+    functions: Mapping[str, tirx.PrimFunc],
+    target: tvm.target.Target,
+    toolkit: Toolkit | None,
+    carried: bytes | None,
+    libm: bool,
+    where: str | None,
+    links: Mapping[str, Gradient],
+    details: list[str],
+) -> bytes:
     said: dict[str, metadata.Said] = {}
     scheduled = {}
     for key, function in functions.items():
+        interruptible.check()
         with explain_failure(where or f"Cannot build TVM function '{key}'"):
-            signature = prim_functions.signature_of(function)
-            function = prim_functions.widen_attrs(schedules.apply(function, parsed, libm))
-            gradient = (links or {}).get(key)
-            said[key] = metadata.Said(signature, gradient, schedules.in_place(function))
-            scheduled[key] = function.with_attr("global_symbol", key)
+            signature, order = prim_functions.describe(function)
+            details.append(f"{key}{signature}, steps: {_steps(function)}")
+            function = packed_calls.check(schedules.apply(function, target, libm), target)
+            function = prim_functions.widen_attrs(function)
+            gradient = links.get(key)
+            said[key] = metadata.Said(signature, gradient, schedules.in_place(function), order)
+            scheduled[key] = function.with_attrs({"global_symbol": key, pipeline.LIBM: libm})
     module = tvm.IRModule(scheduled)
-    what = ", ".join(functions)
-    key = _cache_key(module, parsed, toolkit, carried, said)
-    where = where or f"Cannot build TVM function '{what}'"
-    content = build_cache.get_or_build(
-        key, lambda: _compile(module, parsed, toolkit, carried, said, what, where)
+    where = where or f"Cannot build TVM function '{', '.join(functions)}'"
+    return build_cache.get_or_build(
+        _cache_key(module, target, toolkit, carried, said),
+        lambda: _compile(module, target, toolkit, carried, said, where),
+        interruptible.when_abandoned,
     )
-    return content, what
+
+
+def _steps(function: tirx.PrimFunc) -> str:
+    """Return the names of what a function computes, the last ones of many."""
+    names: list[str] = []
+    structural_walk(function.body, [(s_tir.SBlock, lambda block: names.append(block.name_hint))])
+    names = [name for name in names if name != "root"]
+    return ", ".join([*(["…"] if len(names) > _MOST_STEPS else []), *names[-_MOST_STEPS:]])
 
 
 def _cache_key(
@@ -137,7 +188,7 @@ def _cache_key(
         "toolkit": toolkit,
         "carried": carried and hashlib.sha256(carried).hexdigest(),
         "said": {name: metadata.write(what, ()) for name, what in said.items()},
-        "versions": [tvm.__version__, tvm_ffi.__version__],
+        "versions": [tvm.__version__, tvm_ffi.__version__, pipeline.version()],
         "metadata": _METADATA_HEAD + _METADATA_FUNCTION + _METADATA_FEATURES,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -149,10 +200,9 @@ def _compile(
     toolkit: Toolkit | None,
     carried: bytes | None,
     said: Mapping[str, metadata.Said],
-    what: str,
     where: str,
 ) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="tensorflow_tvm-") as folder, _progress(what, target):
+    with private_folder(where) as folder:
         path = Path(folder) / "library.so"
         with explain_failure(where):
             _check_linker()
@@ -165,20 +215,21 @@ def _compile(
                 _compile_metadata(said, devices, targets.cpu_features(target), Path(folder))
             )
             if toolkit is None:
-                tvm.compile(module, target=target, tir_pipeline=lowering.PIPELINE).export_library(
-                    str(path), addons=addons
-                )
+                executable = tvm.compile(module, target=target, tir_pipeline=pipeline.NAME)
+                executable.export_library(str(path), addons=addons, workspace_dir=str(folder))
             else:
                 nvcc, _, architectures = toolkit
                 with device_code.without_runtime():
-                    executable = tvm.compile(module, target=target, tir_pipeline=lowering.PIPELINE)
+                    executable = tvm.compile(module, target=target, tir_pipeline=pipeline.NAME)
                 executable.export_library(
                     str(path),
                     addons=addons,
+                    workspace_dir=str(folder),
                     fpack_imports=lambda host, *_: device_code.pack(
                         host, nvcc, architectures, Path(folder)
                     ),
                 )
+        interruptible.check()
         return path.read_bytes()
 
 
@@ -232,6 +283,8 @@ def explain_failure(what: str) -> Iterator[None]:
 def _explain(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         return f"the C compiler failed: {error.stderr}"
+    if has_no_descriptors(error):
+        return f"no file descriptors are left ({error}). {MORE_DESCRIPTORS}"
     message = re.split(r"\n(?:Traceback|Stack trace|\[bt\])", str(error))[0].strip()
     lines = message.splitlines()
     if len(lines) > 12:
@@ -255,25 +308,42 @@ def _source_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _progress(what: str, target: tvm.target.Target) -> Iterator[None]:
-    """Say so where a build takes more than a second."""
+def _progress(what: str, target: tvm.target.Target) -> Iterator[list[str]]:
+    """Say so where a build takes more than a second, and after ten what it is.
+
+    The list that the scope gets is for what is known of each function.
+    """
     start = time.monotonic()
-    shown = threading.Event()
+    done = threading.Event()
+    details: list[str] = []
+    abandoned: list[bool] = []
 
-    def show() -> None:
-        shown.set()
-        print(f"tensorflow_tvm: compiling {what} for {target.kind.name} …", file=sys.stderr)
+    def say(text: str) -> None:
+        print(f"tensorflow_tvm: {text}", file=sys.stderr)
 
-    timer = threading.Timer(1.0, show)
-    timer.daemon = True
-    timer.start()
+    def watch() -> None:
+        first, second = _SECONDS
+        if done.wait(first):
+            return
+        say(f"compiling {what} for {target.kind.name} …")
+        if not done.wait(second - first):
+            say(f"still compiling after {second:.0f} s, Ctrl-C stops it: {'; '.join(details)}")
+            done.wait()
+        if not abandoned:
+            say(f"compiled {what} in {time.monotonic() - start:.1f} s")
+
+    def be_silent() -> None:
+        abandoned.append(True)
+        done.set()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     try:
-        yield
+        with interruptible.when_abandoned(be_silent):
+            yield details
     finally:
-        timer.cancel()
-        if shown.is_set():
-            seconds = time.monotonic() - start
-            print(f"tensorflow_tvm: compiled {what} in {seconds:.1f} s", file=sys.stderr)
+        done.set()
+        watcher.join()
 
 
 def explain(obj: Any, target: Any, name: str | None, libm: bool) -> list[tuple[str, str, str]]:

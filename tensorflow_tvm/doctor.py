@@ -386,7 +386,7 @@ def _temporary_folders() -> Iterator[Row]:
     usable, unusable = [], []
     for folder in filter(None, (os.environ.get("TMPDIR"), "/dev/shm", "/tmp")):
         try:
-            shutil.rmtree(tempfile.mkdtemp(prefix="tensorflow_tvm-", dir=folder))
+            shutil.rmtree(tempfile.mkdtemp(prefix="tensorflow_tvm-doctor-", dir=folder))
             usable.append(folder)
         except OSError as error:
             unusable.append(f"{folder} ({error.strerror})")

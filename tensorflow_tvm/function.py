@@ -72,6 +72,7 @@ class Function:
         order: int = 0,
     ) -> None:
         self.name = name
+        self.__name__ = name  # which Keras and functools expect of a callable
         self.stateful = stateful
         self.libraries = [library]
         self._library = library
@@ -271,6 +272,11 @@ class Function:
             and all(output.shape is not None for output in self.signature.outputs)
         )
 
+    @property
+    def has_gradient_in_python(self) -> bool:
+        """Whether its gradient is a Python function."""
+        return self._gradient_in_python is not None
+
     def to_callee(self) -> dict[str, Any]:
         """Return what an op has to know to call this as the gradient of its own function.
 
@@ -393,6 +399,11 @@ class Function:
         ValueError
             If a part of it is no such value: a tensor as output_shape, or a gradient in Python.
 
+        Notes
+        -----
+        A function that `keras.saving.register_keras_serializable` has registered is stored by that
+        name alone.
+
         Examples
         --------
         >>> import json
@@ -403,12 +414,8 @@ class Function:
         """
         from tensorflow_tvm import serialization  # which imports this module
 
-        if self._gradient_in_python is not None:
-            raise ValueError(
-                f"{self._context} has a gradient in Python, which cannot be stored. Give a TVM "
-                "function instead: gradient= of Module.func, tftvm.build or tftvm.op."
-            )
-        return serialization.to_config(self)
+        name = serialization.registered_name(self)
+        return serialization.to_config(self) if name is None else {"registered_name": name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Function:
@@ -427,8 +434,8 @@ class Function:
         Raises
         ------
         ValueError
-            If it is nothing that `get_config` returns.
-        tf.errors.InvalidArgumentError
+            If it is nothing that `get_config` returns, or is not registered here by its name.
+        tf.errors.OpError
             If its library cannot be loaded here.
         """
         from tensorflow_tvm import serialization
@@ -436,8 +443,10 @@ class Function:
         return serialization.from_config(config)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        from tensorflow_tvm import serialization
+
         try:
-            return Function.from_config, (self.get_config(),)
+            return Function.from_config, (serialization.to_config(self),)
         except ValueError as error:
             raise TypeError(f"Cannot pickle: {error}") from None
 
@@ -539,7 +548,7 @@ class Function:
                 shapes = _NOTHING
             else:
                 with tf.device(None), tf.device("/cpu:0"):  # whatever the caller's device is
-                    shapes = output_spec.to_tensors(self._shapes)
+                    shapes = output_spec.to_tensors(self._shapes, self._context)
                 if self._static and self._gradient_in_python is None:
                     self._prepare_eager_call(shapes)
         else:
@@ -548,7 +557,7 @@ class Function:
             shapes = (
                 _NOTHING
                 if self._static or self._shapes is None
-                else output_spec.to_tensors(self._shapes)
+                else output_spec.to_tensors(self._shapes, self._context)
             )
             name = name or self._node_name
         if values:

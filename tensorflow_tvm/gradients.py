@@ -28,6 +28,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tensorflow_tvm import gradient_key
 from tensorflow_tvm.op_library import ops
 from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
 
@@ -261,22 +262,24 @@ def to_callee(gradient: Gradient, libraries: list[Any]) -> dict[str, Any]:
 @tf.RegisterGradient("TVM>DSOOp")
 @tf.RegisterGradient("TVM>StatefulDSOOp")
 def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None]:
-    callee = json.loads(op.get_attr("callee"))
-    said = callee.get("gradient")
+    callee = gradient_key.read_callee(op.get_attr("callee"))
+    what = callee.what
     name = getattr(op, "name", None)  # an eager op has none
-    what = f"TVM function '{callee['function']}' of library '{callee['library_name']}'"
     floating = [output.dtype.is_floating for output in op.outputs]
     if not any(floating):
         return [None] * len(op.inputs)
-    if said is None:
+    if callee.gradient is None:
         node = f" (op '{name}')" if name else ""
         raise LookupError(f"{what}{node} has no gradient. {_WAYS}. Or call tf.stop_gradient on it.")
-    gradient = Gradient(None, said.get("takes", _KINDS), said.get("wrt"))
     library_count = op.get_attr("NL")
     count = len(op.inputs) - library_count - op.get_attr("NS")
     inputs, libraries = op.inputs[:count], op.inputs[count : count + library_count]
     outputs = op.outputs
+    # An eager op holds no library; its outputs do, see `Function`.
+    held = getattr(outputs[0], "_tvm_libraries", libraries)
+    said = gradient_key.read_gradient(callee, len(held) if held else 2**31)
     try:
+        gradient = Gradient(None, _KINDS if said.takes is None else said.takes, said.wrt)
         taken = gradient.arguments(inputs, outputs, floating)
         wrt = gradient.differentiated([tensor.dtype for tensor in inputs])
     except ValueError as error:
@@ -286,19 +289,16 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
 
     def take(kind: str, i: int) -> tf.Tensor:
         if kind == "grads":
-            given = output_gradients[i]
-            return tf.zeros_like(outputs[i]) if given is None else tf.convert_to_tensor(given)
+            return _dense(output_gradients[i], outputs[i])
         return (inputs if kind == "args" else outputs)[i]
 
-    # An eager op holds no library; its outputs do, see `Function`.
-    held = getattr(outputs[0], "_tvm_libraries", libraries)
-    needed = [held[i] for i in said["libraries"]] if held else []
+    needed = [held[i] for i in said.libraries] if held else []
     results = _call(
         said,
         [take(kind, i) for kind, i in taken],
         needed,
         [inputs[i] for i in wrt],
-        callee.get("attrs", {}),
+        callee.attrs,
         outputs[0].device,
         what,
     )
@@ -311,7 +311,7 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
 
 
 def _call(
-    said: dict[str, Any],
+    said: gradient_key.GradientKey,
     arguments: list[tf.Tensor],
     libraries: list[Any],
     like: list[tf.Tensor],
@@ -323,15 +323,13 @@ def _call(
 
     `libraries` are tensors; eagerly objects of `Library`, its own first.
     """
-    callee = dict(said["callee"])
-    prefix = "attrs."
-    names = [e.removeprefix(prefix) for e in callee.get("arg_spec", ()) if e.startswith(prefix)]
-    if names:
-        callee["attrs"] = {name: attrs[name] for name in names if name in attrs}
+    callee = dict(said.callee)
+    if said.attr_names:
+        callee["attrs"] = {name: attrs[name] for name in said.attr_names if name in attrs}
     shapes = []
-    if said.get("shaped_like_inputs"):
+    if said.shaped_like_inputs:
         shapes = [tf.shape(tensor, out_type=tf.int64) for tensor in like]
-    make = ops.tvm_stateful_dso_op if said.get("stateful") else ops.tvm_dso_op
+    make = ops.tvm_stateful_dso_op if said.stateful else ops.tvm_dso_op
 
     def call(libraries: list[tf.Tensor]) -> list[tf.Tensor]:
         return make(
@@ -340,7 +338,7 @@ def _call(
             shapes,
             [tensor.dtype.as_datatype_enum for tensor in like],
             json.dumps(callee, separators=(",", ":")),
-            None if tf.executing_eagerly() else node_name(callee["function"]),
+            None if tf.executing_eagerly() else node_name(said.function),
         )
 
     # Where the function itself ran, for its library is for that device.
@@ -352,7 +350,7 @@ def _call(
     for result, tensor in zip(results, like, strict=True):
         if not result.shape.is_compatible_with(tensor.shape):
             raise ValueError(
-                f"{what}: its gradient '{callee['function']}' returned shape {result.shape} for an "
+                f"{what}: its gradient '{said.function}' returned shape {result.shape} for an "
                 f"input of shape {tensor.shape}; expected the input's shape."
             )
         if not tf.executing_eagerly():
@@ -360,15 +358,33 @@ def _call(
     return results
 
 
+def _dense(gradient: Any, output: tf.Tensor) -> tf.Tensor:
+    """Return the gradient of an output as a tensor of its shape.
+
+    TensorFlow has None for an output that is not used, and IndexedSlices for one that is gathered.
+    """
+    if gradient is None:
+        return tf.zeros_like(output)
+    if not isinstance(gradient, tf.IndexedSlices):
+        return tf.convert_to_tensor(gradient)
+    dense = tf.math.unsorted_segment_sum(gradient.values, gradient.indices, tf.shape(output)[0])
+    if not tf.executing_eagerly():
+        dense.set_shape(output.shape)
+    return dense
+
+
 def by_input(
     gradient: PythonGradient,
     inputs: Sequence[tf.Tensor],
     outputs: Any,
-    dys: Sequence[tf.Tensor],
+    dys: Sequence[tf.Tensor | tf.IndexedSlices | None],
     attrs: dict[str, Any],
     context: str,
-) -> list[tf.Tensor | None]:
+) -> list[tf.Tensor | tf.IndexedSlices | None]:
     """Call a gradient in Python, and return one result for each input.
+
+    It is called with tensors. IndexedSlices that it returns are passed on, as TensorFlow's ops do
+    for large tables of which a call reads a few rows.
 
     Raises
     ------
@@ -376,7 +392,11 @@ def by_input(
         If it returns too few or too many, or one that is not shaped like its input.
     """
     outputs = tf.nest.flatten(outputs)
-    dys = [dy for dy, output in zip(dys, outputs, strict=True) if output.dtype.is_floating]
+    dys = [
+        _dense(dy, output)
+        for dy, output in zip(dys, outputs, strict=True)
+        if output.dtype.is_floating
+    ]
     try:
         given = gradient(inputs, outputs, dys, attrs)
     except TypeError as error:
@@ -386,7 +406,7 @@ def by_input(
         ) from error
     given = list(given) if isinstance(given, (list, tuple)) else [given]
     floating = [i for i, tensor in enumerate(inputs) if tensor.dtype.is_floating]
-    results: list[tf.Tensor | None] = [None] * len(inputs)
+    results: list[tf.Tensor | tf.IndexedSlices | None] = [None] * len(inputs)
     if len(given) not in (len(inputs), len(floating)):
         raise ValueError(
             f"{context}: its gradient returned {len(given)} values; expected one for each of its "
@@ -396,18 +416,30 @@ def by_input(
     for i, value in zip(of, given, strict=True):
         if value is None or i not in floating:
             continue
-        is_tensor = isinstance(value, (tf.Tensor, tf.Variable, tf.IndexedSlices))
-        value = tf.convert_to_tensor(value, None if is_tensor else inputs[i].dtype)
+        if isinstance(value, tf.IndexedSlices):
+            indices = tf.convert_to_tensor(value.indices)
+            shape = value.dense_shape
+            if shape is None:
+                shape = tf.shape(inputs[i], out_type=indices.dtype)
+            shape = tf.convert_to_tensor(shape)
+            value = tf.IndexedSlices(tf.convert_to_tensor(value.values), indices, shape)
+        else:
+            is_tensor = isinstance(value, (tf.Tensor, tf.Variable))
+            value = tf.convert_to_tensor(value, None if is_tensor else inputs[i].dtype)
         if value.dtype != inputs[i].dtype:
             raise TypeError(
                 f"{context}: its gradient returned {value.dtype.name} for input {i}, which is "
                 f"{inputs[i].dtype.name}; expected the input's dtype: tf.cast it."
             )
-        if not value.shape.is_compatible_with(inputs[i].shape):
-            raise ValueError(
-                f"{context}: its gradient returned shape {value.shape} for input {i}, of shape "
-                f"{inputs[i].shape}; expected the input's shape."
-            )
+        shapes = [value.shape]
+        if isinstance(value, tf.IndexedSlices):
+            shapes.append(tf.TensorShape([None]).concatenate(value.values.shape[1:]))
+        for shape in shapes:
+            if not shape.is_compatible_with(inputs[i].shape):
+                raise ValueError(
+                    f"{context}: its gradient returned shape {shape} for input {i}, of shape "
+                    f"{inputs[i].shape}; expected the input's shape."
+                )
         results[i] = value
     return results
 
@@ -418,8 +450,11 @@ def of_reference(
     dys: Sequence[tf.Tensor],
     attrs: dict[str, Any],
     context: str,
-) -> list[tf.Tensor | None]:
+) -> list[tf.Tensor | tf.IndexedSlices | None]:
     """Differentiate a TensorFlow function."""
+    # Without what Keras hangs on tensors: of probabilities that have their logits with them, its
+    # losses differentiate those.
+    inputs = [tf.identity(tensor) for tensor in inputs]
     with tf.GradientTape() as tape:
         for tensor in inputs:
             if tensor.dtype.is_floating:
@@ -438,7 +473,7 @@ def of_reference(
                 f"{i}; expected {dy.dtype.name}{dy.shape}, as the function itself has. It must "
                 "compute the same."
             )
-    return tape.gradient(outputs, list(inputs), output_gradients=list(dys))
+    return tape.gradient(outputs, inputs, output_gradients=list(dys))
 
 
 def node_name(function: str) -> str:

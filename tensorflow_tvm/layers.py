@@ -22,7 +22,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tensorflow_tvm import layer_shapes
+from tensorflow_tvm import layer_shapes, serialization
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.layer_weight import Weight
 from tensorflow_tvm.op import Op
@@ -30,8 +30,9 @@ from tensorflow_tvm.signature import ANY_DTYPE, Argument
 
 __all__ = ["TVMLayer", "Weight"]
 
-# Layers of others that hold a function can have it in their configs, too.
+# Layers of others, losses and the like can have functions and ops in their configs, too.
 keras.saving.register_keras_serializable("tensorflow_tvm")(Function)
+keras.saving.register_keras_serializable("tensorflow_tvm")(Op)
 
 
 @keras.saving.register_keras_serializable("tensorflow_tvm")
@@ -56,6 +57,9 @@ class TVMLayer(keras.layers.Layer):
         Sizes of the signature's symbols that do not follow from the inputs' shapes.
     attrs : dict, optional
         Values for the function's attrs.
+    supports_masking : bool, optional
+        Whether the layer passes masks on: each output gets the mask of the first input that has
+        one. Otherwise Keras warns that a mask is lost.
     **kwargs
         For `keras.layers.Layer`: name, dtype, trainable, activity_regularizer.
 
@@ -85,6 +89,7 @@ class TVMLayer(keras.layers.Layer):
         weights: Sequence[str | Weight] = (),
         sizes: Mapping[str, int] | None = None,
         attrs: Mapping[str, Any] | None = None,
+        supports_masking: bool = False,
         **kwargs: Any,
     ) -> None:
         if keras.backend.backend() != "tensorflow":
@@ -102,7 +107,15 @@ class TVMLayer(keras.layers.Layer):
             )
         if isinstance(weights, (str, Weight)) or not isinstance(weights, Sequence):
             raise TypeError(f"{context}: weights must be a list, given {weights!r}.")
+        if not isinstance(supports_masking, bool):
+            raise TypeError(
+                f"{context}: supports_masking must be True or False, given {supports_masking!r}."
+            )
         self.function = function
+        # Keras's own rule for subclasses that have a compute_mask of their own.
+        self.supports_masking = (
+            supports_masking or type(self).compute_mask is not TVMLayer.compute_mask
+        )
         self.supports_jit = function.compiles_under_xla
         if attrs is not None and not isinstance(attrs, Mapping):
             raise TypeError(
@@ -123,6 +136,7 @@ class TVMLayer(keras.layers.Layer):
         self._check_dtypes(context)
         self._shapes: tuple[tuple[int, ...], ...] | None = None
         self._called_with: tuple[tf.TensorSpec, ...] | None = None
+        self._output_count: int | None = None  # where the function returns a tuple
 
     def build(self, input_shape: Any) -> None:
         """Make the weights, given the shape of the input, or a list or dict of those."""
@@ -146,6 +160,16 @@ class TVMLayer(keras.layers.Layer):
         """Call the function on tensors."""
         self._refuse_none(inputs, isinstance(inputs, (list, tuple)))
         return self._apply(self._flat(inputs), self._own)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Return the mask of each output: that of the first input that has one."""
+        masks = previous_mask
+        if isinstance(masks, Mapping):
+            masks = self._flat(masks)
+        elif not isinstance(masks, (list, tuple)):
+            masks = [masks]
+        mask = next((mask for mask in masks if mask is not None), None)
+        return mask if self._output_count is None else (mask,) * self._output_count
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """Return what `call` returns, as KerasTensors."""
@@ -180,17 +204,19 @@ class TVMLayer(keras.layers.Layer):
         Raises
         ------
         ValueError
-            If the function cannot be stored, see `Function.get_config`; or it is an op, and the
-            layer has not been called, so that nothing says what to compile it for.
+            If the function cannot be stored, see `Function.get_config`; or it is an op that is
+            not registered with Keras, and the layer has not been called, so that nothing says what
+            to compile it for.
         """
         function, sizes, attrs = self.function, dict(self._sizes), dict(self._attrs)
         shapes = self._shapes or [None] * len(self._described)
-        if isinstance(function, Op):
+        if isinstance(function, Op) and serialization.registered_name(function) is None:
             if self._called_with is None or self._shapes is None:
                 raise ValueError(
                     f"Layer '{self.name}' calls {function!r}, which is compiled when it is called, "
-                    "and has not been. Call the layer first, or give it a function of "
-                    "tensorflow_tvm.build."
+                    "and has not been. Call the layer first, give it a function of "
+                    "tensorflow_tvm.build, or register the op: "
+                    "keras.saving.register_keras_serializable."
                 )
             function = function.function_for(*self._called_with, **attrs)
             sizes, attrs = {}, {}
@@ -204,6 +230,7 @@ class TVMLayer(keras.layers.Layer):
             "weights": weights,
             "sizes": sizes,
             "attrs": attrs,
+            "supports_masking": self.supports_masking,
         }
 
     @classmethod
@@ -223,7 +250,9 @@ class TVMLayer(keras.layers.Layer):
                 f"{sorted(config) if isinstance(config, Mapping) else type(config).__name__}."
             )
         config = dict(config)
-        config["function"] = Function.from_config(config["function"])
+        # Only an op that is registered with Keras is stored as one.
+        kind = Op if _has(config["function"], "name") else Function
+        config["function"] = kind.from_config(config["function"])
         config["weights"] = [Weight.from_config(weight) for weight in config["weights"]]
         return cls(**config)
 
@@ -269,6 +298,7 @@ class TVMLayer(keras.layers.Layer):
         if isinstance(self.function, Op):
             self._remember(tensors, len(inputs))
         outputs = self.function(*tensors, **dict(self._attrs))
+        self._output_count = len(outputs) if isinstance(outputs, tuple) else None
         return _map(outputs, lambda tensor: self._cast(tensor, self.compute_dtype))
 
     def _cast(self, value: Any, dtype: str) -> tf.Tensor:

@@ -26,6 +26,7 @@ import tvm_ffi
 from tensorflow_tvm import (
     library_tensors,
     op_library,  # noqa: F401  (registers the functions below)
+    system_errors,
 )
 from tensorflow_tvm.metadata import Metadata
 from tensorflow_tvm.metadata import read as read_metadata
@@ -95,7 +96,10 @@ def _read(path: str) -> tuple[bytes, str]:
             "Give the path of a shared library that TVM exported.",
         ) from None
     except tf.errors.OpError as error:
-        raise type(error)(None, None, f"Cannot load library '{path}': {error.message}.") from None
+        message = f"Cannot load library '{path}': {error.message}."
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            message += f" {system_errors.MORE_DESCRIPTORS}"
+        raise type(error)(None, None, message) from None
 
 
 class Library:
@@ -145,7 +149,16 @@ class Library:
         code, message, text = _metadata(self._handle, function)
         if code:
             _raise(code, f"Library '{self.name}' {message}.")
-        return read_metadata(str(text))
+        try:
+            return read_metadata(str(text))
+        except ValueError as error:
+            raise tf.errors.InvalidArgumentError(
+                None,
+                None,
+                f"Library '{self.name}' has metadata of function '{function}' that cannot be read: "
+                f"{str(error).rstrip('.')}. It is damaged, or a newer tensorflow_tvm made it: get "
+                "it again from its source, or build it again.",
+            ) from None
 
     def content(self) -> bytes:
         """Return the library's bytes."""

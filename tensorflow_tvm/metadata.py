@@ -27,6 +27,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from tensorflow_tvm import stored_json
 from tensorflow_tvm.gradients import Gradient
 from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
 
@@ -108,16 +109,19 @@ class Said(NamedTuple):
     signature: Signature
     gradient: Gradient | None
     in_place: tuple[int, ...]
+    arg_spec: tuple[str, ...]  # one entry for each argument
 
 
 def write(said: Said, devices: Iterable[str]) -> str:
     """Return the metadata of a function that we build for `devices`: it fills in its outputs."""
     names = {ours: theirs for theirs, ours in _SCALARS.items()}
-    types = [{"type": "None"}]
-    for argument in said.signature.arguments:
-        types.append({"type": names[argument.dtype] if argument.role == "attr" else _TENSORS[0]})
-    schema = json.dumps({"type": "ffi.Function", "args": types})
+    scalars = {f"attrs.{attr.name}": names[attr.dtype] for attr in said.signature.attrs}
+    types = [{"type": scalars.get(entry, _TENSORS[0])} for entry in said.arg_spec]
+    schema = json.dumps({"type": "ffi.Function", "args": [{"type": "None"}, *types]})
     own: dict[str, Any] = {"signature": str(said.signature), "devices": list(devices)}
+    outputs = tuple(f"rets.{i}" for i in range(len(said.signature.outputs)))
+    if said.arg_spec != (*order(said.signature.arguments), *outputs):
+        own["arg_spec"] = said.arg_spec
     if said.gradient is not None:
         own["gradient"] = dataclasses.asdict(said.gradient)
     if said.in_place:
@@ -126,28 +130,51 @@ def write(said: Said, devices: Iterable[str]) -> str:
 
 
 def read(text: str) -> Metadata:
-    """Read metadata; what is not understood is taken for not said."""
+    """Read metadata; what tvm-ffi says and is not understood is taken for not said.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    if not text:
+        return Metadata()
+    metadata = stored_json.parse(text)
+    if _KEY in metadata:
+        return _read_own(stored_json.as_object(metadata[_KEY], f"its key '{_KEY}'"))
+    if not isinstance(metadata.get("type_schema"), str):
+        return Metadata()
+    schema = stored_json.parse(metadata["type_schema"])
     try:
-        metadata = json.loads(text)
-        if _KEY in metadata:
-            signature = Signature.parse(metadata[_KEY]["signature"])
-            spec = (*order(signature.arguments), "rets")
-            devices = tuple(map(str, metadata[_KEY].get("devices", ())))
-            said = metadata[_KEY].get("gradient")
-            gradient = None
-            if said is not None:
-                gradient = Gradient(str(said["function"]), said["takes"], said["wrt"])
-            return Metadata(
-                signature,
-                spec,
-                len(signature.outputs),
-                devices=devices,
-                gradient=gradient,
-                in_place=tuple(map(int, metadata[_KEY].get("in_place", ()))),
-            )
-        return _read_schema(json.loads(metadata["type_schema"]))
+        return _read_schema(schema)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):
         return Metadata()
+
+
+def _read_own(own: dict[str, Any]) -> Metadata:
+    signature = Signature.parse(stored_json.as_text(own.get("signature"), "its signature"))
+    gradient = None
+    if (said := own.get("gradient")) is not None:
+        said = stored_json.as_object(said, "its gradient")
+        wrt, count = said.get("wrt"), len(signature.inputs)
+        gradient = Gradient(
+            stored_json.as_text(said.get("function"), "its gradient's function"),
+            stored_json.as_texts(said.get("takes"), "its gradient's takes"),
+            None if wrt is None else stored_json.as_indices(wrt, "its gradient's wrt", count),
+        )
+    arg_spec = (*order(signature.arguments), "rets")
+    if "arg_spec" in own:
+        arg_spec = stored_json.as_texts(own["arg_spec"], "its arg_spec")
+    return Metadata(
+        signature,
+        arg_spec,
+        len(signature.outputs),
+        devices=stored_json.as_texts(own.get("devices", []), "its devices"),
+        gradient=gradient,
+        in_place=stored_json.as_indices(
+            own.get("in_place", []), "its in_place", len(signature.inputs)
+        ),
+    )
 
 
 def _read_schema(schema: dict[str, Any]) -> Metadata:

@@ -23,7 +23,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tensorflow_tvm import gradients
+from tensorflow_tvm import gradients, stored_json
 from tensorflow_tvm.function import Function
 from tensorflow_tvm.library import Library
 from tensorflow_tvm.signature import Signature
@@ -84,6 +84,8 @@ class Module:
     ) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"Expected the name of a library as a string, given {name!r}.")
+        if name is not None and not stored_json.is_text(name):
+            raise ValueError(f"Expected the name of a library in Unicode, given {name!r}.")
         self._library = Library(library, digest, name)
 
     @property
@@ -267,6 +269,8 @@ class Module:
     def _check_name(self, name: str) -> None:
         if not isinstance(name, str):
             raise TypeError(f"Expected the name of a function as a string, given {name!r}.")
+        if not stored_json.is_text(name):
+            raise ValueError(f"Expected the name of a function in Unicode, given {name!r}.")
         try:
             self._library.check_function(name)
         except tf.errors.NotFoundError as error:

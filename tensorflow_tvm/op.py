@@ -22,7 +22,6 @@ import inspect
 import logging
 import operator
 import re
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -132,6 +131,7 @@ class Op:
         # An argument of a tf.function that has this is passed as what it wraps.
         del self.__wrapped__
         self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self.__qualname__ = getattr(function, "__qualname__", self.__name__)
         self._function = function
         # In a library names are ASCII; a lambda has none.
         self._name = re.sub(r"\W", "_", self.__name__, flags=re.ASCII).strip("_") or "op"
@@ -169,6 +169,8 @@ class Op:
         )
         self._shapes = None if shapes is None else self._parse_shapes(shapes)
         self._shapes_text = shapes
+        # The `StoredFunctions` of an op that was loaded without its Python function.
+        self.stored: Any = None
         self._forget()
 
     def _forget(self) -> None:
@@ -176,6 +178,7 @@ class Op:
         self._lock = threading.Lock()
         self._built: dict[Any, Function] = {}
         self._compiled: dict[Any, list[tuple[str, Any]]] = {}
+        self._specs: dict[Any, tuple[tuple[tf.TensorSpec, ...], dict[str, Any]]] = {}
         self._called: dict[Any, Function] = {}  # eagerly, with tensors only
         self._warned = False
 
@@ -202,12 +205,13 @@ class Op:
         return result
 
     def __reduce__(self) -> str | tuple[Any, ...]:
+        from tensorflow_tvm import op_config  # which imports this module
+
         # A decorated function has the name of what it has become.
-        found: Any = sys.modules.get(self.__module__)
-        for part in getattr(self, "__qualname__", "").split("."):
-            found = getattr(found, part, None)
-        if found is self:
+        if op_config.find(self.__module__, self.__qualname__) is self:
             return self.__qualname__
+        if self.stored is not None and not self.has_gradient_in_python:
+            return Op.from_config, (self.stored.config,)
         return _restore, (
             (
                 self._function,
@@ -219,6 +223,67 @@ class Op:
             ),
             self._add_gradient,
         )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs, as values that JSON can hold.
+
+        That is the op's name, where Keras has it registered. Otherwise it is what the op has been
+        compiled to, for any number of samples (the first dimension of inputs), and its module and
+        name, where it can be found by those.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        ValueError
+            If the op can be found by no name, and has not been called, or has a gradient in
+            Python, so that it cannot be stored as what it has been compiled to.
+
+        Examples
+        --------
+        >>> import json
+        >>> import tensorflow as tf
+        >>> import tensorflow_tvm as tftvm
+        >>> from tvm import te
+        >>> double = tftvm.op(lambda x: te.compute(x.shape, lambda i: x[i] * 2))
+        >>> y = double(tf.constant([1.0, 2.0]))
+        >>> again = tftvm.Op.from_config(json.loads(json.dumps(double.get_config())))
+        >>> again(tf.constant([1.0, 2.0, 3.0])).numpy()
+        array([2., 4., 6.], dtype=float32)
+        """
+        from tensorflow_tvm import op_config
+
+        return op_config.to_config(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Return the op of which `get_config` returned `config`.
+
+        It is what Keras has registered, or among its custom objects, by the op's name; or the op of
+        that name of a module that has been imported; or an op that calls what had been compiled.
+        **The last loads libraries, which are programs**: they run with the rights of this process.
+
+        Parameters
+        ----------
+        config : dict
+
+        Returns
+        -------
+        Op
+            Or whatever has been registered by its name.
+
+        Raises
+        ------
+        ValueError
+            If it is nothing that `get_config` returns, or is stored by name and not found.
+        tf.errors.OpError
+            If a library cannot be loaded here.
+        """
+        from tensorflow_tvm import op_config
+
+        return op_config.from_config(config)
 
     def __copy__(self) -> Op:
         return self  # what it has compiled is better shared
@@ -287,7 +352,7 @@ class Op:
                     f"expected a tensor, array, number or list of numbers, given "
                     f"{type(value).__name__}: {error}"
                 ) from None
-        function = self._function_for(tensors, attrs)
+        function = self.function_for_call(tensors, attrs)
         if is_plain:
             self._called[self._quick_key(tensors)] = function
         return function(*tensors, name=name)
@@ -332,7 +397,12 @@ class Op:
         'float32'
         """
         specs, attrs = self._bind(inputs, attrs)
-        return self._function_for(specs, attrs)
+        return self.function_for_call(specs, attrs)
+
+    def calls(self) -> list[tuple[tuple[tf.TensorSpec, ...], dict[str, Any], Function]]:
+        """Return what it has been compiled for: specs, attrs, and the function of each."""
+        with self._lock:
+            return [(*self._specs[key], function) for key, function in self._built.items()]
 
     @property
     def inputs(self) -> tuple[Argument, ...] | None:
@@ -344,6 +414,16 @@ class Op:
             Argument("input", self._tensor_name(i), ANY_DTYPE, shape)
             for i, shape in enumerate(shapes)
         )
+
+    @property
+    def shapes(self) -> Sequence[str] | None:
+        """The shapes that `op` was given."""
+        return self._shapes_text
+
+    @property
+    def has_gradient_in_python(self) -> bool:
+        """Whether TensorFlow computes its gradient, in Python."""
+        return self._add_gradient is not None
 
     @property
     def target(self) -> Any:
@@ -407,7 +487,8 @@ class Op:
             raise TypeError(f"{self._context} takes no tensors; expected at least one.")
         return tensors, rest
 
-    def _function_for(self, tensors: list[tf.Tensor], attrs: dict[str, Any]) -> Function:
+    def function_for_call(self, tensors: Sequence[Any], attrs: Mapping[str, Any]) -> Function:
+        """Return the compiled function for tensors, or specs of those, and all attrs by name."""
         if self._shapes is None:
             shapes: list[Any] = [self._static_shape(x, i) for i, x in enumerate(tensors)]
             key: tuple[Any, ...] = tuple(
@@ -428,7 +509,13 @@ class Op:
             with self._lock:
                 function = self._built.get(key)
                 if function is None:
-                    function, self._compiled[key] = self._build(tensors, shapes, attrs)
+                    if self.stored is not None:
+                        function = self.stored.function_for(tensors, attrs, self._context)
+                        if self._add_gradient is not None:
+                            function = self._add_gradient(function)
+                    else:
+                        function, self._compiled[key] = self._build(tensors, shapes, attrs)
+                    self._specs[key] = (_specs(tensors, shapes), dict(attrs))
                     self._built[key] = function
                     self._warn_of_many_builds()
         return function
@@ -582,6 +669,13 @@ class Op:
                         "whole dimension."
                     )
         return parsed
+
+
+def _specs(tensors: Sequence[Any], shapes: Sequence[Any]) -> tuple[tf.TensorSpec, ...]:
+    return tuple(
+        tf.TensorSpec([dim if isinstance(dim, int) else None for dim in shape], x.dtype)
+        for x, shape in zip(tensors, shapes, strict=True)
+    )
 
 
 def _restore(arguments: tuple[Any, ...], add_gradient: Any) -> Op:

@@ -149,6 +149,7 @@ def _load() -> ModuleType:
             f"tensorflow_tvm's op library {path} cannot be loaded: {error.message}. {_REBUILD}. "
             f"{_DOCTOR}"
         ) from error
+    tvm_ffi.get_global_func("tensorflow_tvm.remove_left_folders")()
     # Where to find the TVM runtime, for the libraries that need it; importing tvm would load the
     # whole compiler.
     tvm = importlib.util.find_spec("tvm")

@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from tensorflow_tvm.dimensions import parse_shape
-from tensorflow_tvm.signature import Signature
+from tensorflow_tvm.signature import MOST_DIMENSIONS, Signature
 
 # The shape of one output: its dimensions, where all are known when the function is made; a tensor,
 # or a mix of integers and scalar tensors, to be read at each call; or integers and expressions of a
@@ -124,14 +124,19 @@ def _parse_dimension(dim: Any, what: str) -> Any:
 
 
 def _check_dimensions(dims: list[Any], what: str) -> Shape:
+    if len(dims) > MOST_DIMENSIONS:
+        raise ValueError(
+            f"{what}: a tensor has at most {MOST_DIMENSIONS} dimensions, given {len(dims)}."
+        )
     elements = 1
     for dim in dims:
         if not isinstance(dim, int):
             continue
         if dim < 0:
             raise ValueError(f"{what}: dimensions must not be negative, given {dims}.")
-        elements *= dim
-    if elements > _INT64_MAX or any(isinstance(dim, int) and dim > _INT64_MAX for dim in dims):
+        # A size of 0 helps nobody who multiplies the others first, as TensorFlow does.
+        elements *= max(dim, 1)
+    if elements > _INT64_MAX:
         raise ValueError(f"{what}: {dims} is too large for a tensor.")
     return tuple(dims)
 
@@ -199,8 +204,14 @@ def is_static(shape: Shape) -> bool:
     return isinstance(shape, tuple) and all(isinstance(dim, int) for dim in shape)
 
 
-def to_tensors(shapes: Sequence[Shape]) -> list[tf.Tensor]:
-    """Return the shapes as integer vectors, all int32 or all int64."""
+def to_tensors(shapes: Sequence[Shape], context: str) -> list[tf.Tensor]:
+    """Return the shapes as integer vectors, all int32 or all int64.
+
+    Raises
+    ------
+    ValueError
+        If it is known already that no tensor can have one of them.
+    """
     tensors = []
     for shape in shapes:
         if is_static(shape):
@@ -209,6 +220,11 @@ def to_tensors(shapes: Sequence[Shape]) -> list[tf.Tensor]:
             tensors.append(tf.stack([tf.cast(dim, tf.int64) for dim in shape]))
         else:
             tensors.append(tf.convert_to_tensor(shape))
+    if not tf.executing_eagerly():
+        for i, tensor in enumerate(tensors):
+            known = tf.get_static_value(tensor)
+            if known is not None and known.ndim == 1:
+                _check_dimensions(known.tolist(), f"{context}: output_shape of output {i}")
     if any(tensor.dtype == tf.int64 for tensor in tensors):
         tensors = [tf.cast(tensor, tf.int64) for tensor in tensors]
     return tensors

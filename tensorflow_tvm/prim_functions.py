@@ -24,18 +24,14 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import relax, s_tir, te, tirx
-from tvm_ffi.structural import (
-    structural_equal,
-    structural_mutate,
-    structural_visit,
-    structural_walk,
-)
+from tvm_ffi.structural import structural_mutate
 
 from tensorflow_tvm import relax_functions
 from tensorflow_tvm.dimensions import fold
 from tensorflow_tvm.guards import require
 from tensorflow_tvm.schedules import mark_scheduled
 from tensorflow_tvm.signature import DTYPES, Argument, Signature
+from tensorflow_tvm.written_tensors import OUTPUT_COUNT, find_update, is_tensor, outputs_of
 
 _EXPECTED = "TE tensors, a tirx.PrimFunc, an IRModule, a Schedule, or a dict from names to those"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -156,7 +152,7 @@ def from_tensors(tensors: Sequence[te.Tensor]) -> tirx.PrimFunc:
     inputs, outputs = split(tensors)
     function = mark_scheduled(te.create_prim_func([*inputs, *outputs]), False)
     # Which they are cannot be seen where a packed function writes them.
-    return function.with_attr(relax_functions.OUTPUT_COUNT, len(outputs))
+    return function.with_attr(OUTPUT_COUNT, len(outputs))
 
 
 def split(tensors: Sequence[te.Tensor]) -> tuple[list[te.Tensor], list[te.Tensor]]:
@@ -285,20 +281,35 @@ def _is_placeholder(tensor: te.Tensor) -> bool:
 
 
 def signature_of(function: tirx.PrimFunc) -> Signature:
-    """Return the signature of a function: tensors that it writes are outputs.
+    """Return the signature of a function, see `describe`."""
+    signature, _ = describe(function)
+    return signature
+
+
+def describe(function: tirx.PrimFunc) -> tuple[Signature, tuple[str, ...]]:
+    """Return the signature of a function and the order of its arguments.
+
+    Returns
+    -------
+    signature : Signature
+        The tensors that the function writes are its outputs.
+    arg_spec : tuple of str
+        As in `Module.func`, one entry for each parameter.
 
     Raises
     ------
     ValueError
-        If no signature can say what the function takes, or an op cannot call it.
+        If no signature can describe the function, or an op cannot call it.
     """
-    written = _outputs(function)
+    written = outputs_of(function)
     names = _Names()
     arguments = []
     outputs = []
+    arg_spec = []
     for parameter in function.params:
         name = names.of(parameter)
-        if not _is_tensor(parameter):
+        if not is_tensor(parameter):
+            arg_spec.append(f"attrs.{name}")
             arguments.append(Argument("attr", name, _attr_type(parameter)))
             continue
         dtype = str(parameter.dtype)
@@ -306,78 +317,48 @@ def signature_of(function: tirx.PrimFunc) -> Signature:
             raise ValueError(
                 f"its argument '{name}' has dtype {dtype}; an op can take {', '.join(DTYPES)}"
             )
-        is_output = any(parameter.same_as(other) for other in written)
-        if outputs and not is_output:
-            raise ValueError(
-                f"its argument '{name}', which it reads, comes after '{outputs[0].name}', which it "
-                "writes; outputs must come last"
-            )
         shape = tuple(_dimension(size, names) for size in parameter.shape)
-        argument = Argument("output" if is_output else "input", name, dtype, shape)
-        (outputs if is_output else arguments).append(argument)
+        if any(parameter.same_as(other) for other in written):
+            arg_spec.append(f"rets.{len(outputs)}")
+            outputs.append(Argument("output", name, dtype, shape))
+        else:
+            inputs = sum(argument.role == "input" for argument in arguments)
+            arg_spec.append(f"args.{inputs}")
+            arguments.append(Argument("input", name, dtype, shape))
     if not outputs:
         raise ValueError("it writes none of its arguments; an op needs an output")
-    for tensor in written:
-        if _is_updated(function, tensor):
-            raise ValueError(
-                f"it changes '{names.of(tensor)}' in place, and an op must leave its inputs as "
-                "they are; let it read one tensor and write another"
-            )
-    return Signature((*arguments, *outputs))
+    update = find_update(function, written)
+    if update is not None:
+        tensor, read = update
+        raise ValueError(_update_message(tensor, names.of(tensor), read))
+    _check_sizes(arguments, outputs)
+    return Signature((*arguments, *outputs)), tuple(arg_spec)
 
 
-def _outputs(function: tirx.PrimFunc) -> list[tirx.Var]:
-    """Return the tensors that a function writes."""
-    tensors = [parameter for parameter in function.params if _is_tensor(parameter)]
-    count = function.attrs.get(relax_functions.OUTPUT_COUNT, None) if function.attrs else None
-    if count is not None:
-        return tensors[len(tensors) - int(count) :]
-    written: list[tirx.Var] = []
-    calls: list[Any] = []
-    structural_walk(
-        function.body,
-        [
-            (tirx.BufferStore, lambda store: written.append(store.buffer)),
-            (
-                s_tir.SBlock,
-                lambda block: written.extend(region.source for region in block.writes),
-            ),
-            (tvm.ir.Call, calls.append),
-        ],
+def _update_message(tensor: tirx.Var, name: str, read: str) -> str:
+    shape = ", ".join(map(str, tensor.shape)) + ("," if len(tensor.shape) == 1 else "")
+    line = f'T.match_buffer({{0}}_handle, ({shape}), "{tensor.dtype}")'
+    return (
+        f"it changes '{name}' in place, and an op must leave its inputs as they are: it reads "
+        f"{read} before it writes '{name}', and an output has no contents when the function "
+        f"begins. Read one tensor and write another, which becomes the op's output:\n"
+        f"    {name} = {line.format(name)}  # only read\n"
+        f"    new_{name} = {line.format('new_' + name)}  # only written"
     )
-    outputs = [tensor for tensor in tensors if any(tensor.same_as(other) for other in written)]
-    # What a packed function writes cannot be seen; by custom the last argument is the output.
-    return outputs or (tensors[-1:] if calls else [])
 
 
-def _is_updated(function: tirx.PrimFunc, tensor: tirx.Var) -> bool:
-    """Whether an element of `tensor` is first read and then written, as in a[i] = a[i] + 1."""
-    written: list[bool] = []
-    updated: list[bool] = []
-
-    def see_block(block: s_tir.SBlock, visitor: Any) -> None:
-        for part in (block.init, block.body):
-            if part is not None:
-                visitor.visit(part)
-
-    def see_store(store: tirx.BufferStore, visitor: Any) -> None:
-        visitor.default_visit(store)
-        if not store.buffer.same_as(tensor):
-            return
-
-        def see_load(load: tvm.ir.TensorLoad) -> None:
-            if load.source.same_as(tensor) and structural_equal(load.indices, store.indices):
-                updated.append(not written)
-
-        structural_walk(store.value, [(tvm.ir.TensorLoad, see_load)])
-        written.append(True)
-
-    structural_visit(function.body, [(s_tir.SBlock, see_block), (tirx.BufferStore, see_store)])
-    return any(updated)
-
-
-def _is_tensor(parameter: tirx.Var) -> bool:
-    return isinstance(parameter.ty, tirx.BufferType)
+def _check_sizes(arguments: Sequence[Argument], outputs: Sequence[Argument]) -> None:
+    """Check that the sizes of outputs follow from those of inputs."""
+    known = {size for argument in arguments for size in argument.shape or ()}
+    for output in outputs:
+        for size in output.shape:
+            if isinstance(size, str) and _NAME.fullmatch(size) and size not in known:
+                raise ValueError(
+                    f"symbol '{size}' in '{output}' is no dimension of any input; an input must "
+                    f"have it as a whole dimension. If the function changes '{output.name}' in "
+                    f"place, let it read one tensor, '{output.name}', and write another, "
+                    f"'new_{output.name}', all of it: an op leaves its inputs as they are"
+                )
 
 
 def _attr_type(parameter: tirx.Var) -> str:
@@ -400,7 +381,7 @@ def widen_attrs(function: tirx.PrimFunc) -> tirx.PrimFunc:
     wide: dict[tirx.Var, tirx.Var] = {}
     conditions = []
     for parameter in function.params:
-        dtype = "" if _is_tensor(parameter) else str(parameter.ty)
+        dtype = "" if is_tensor(parameter) else str(parameter.ty)
         if "int" in dtype and dtype != "int64":
             wide[parameter] = tirx.Var(parameter.name, "int64")
             least, most = _range_of(dtype)

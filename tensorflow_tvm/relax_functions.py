@@ -26,12 +26,19 @@ from typing import Any
 
 import tensorflow as tf
 import tvm
-from tvm import relax, te, tirx
+from tvm import relax, tirx
 
-# The attribute of a PrimFunc that says how many of its parameters, the last ones, are outputs.
-OUTPUT_COUNT = "tensorflow_tvm.outputs"
-
-_MAIN = "main"
+from tensorflow_tvm.relax_lowering import (
+    MAIN,
+    bindings,
+    lower,
+    names,
+    sentence,
+    to_blame,
+    unknown_shape,
+    without_main,
+)
+from tensorflow_tvm.written_tensors import OUTPUT_COUNT
 
 
 def find(source: Any, name: str) -> tuple[relax.Function, tvm.IRModule] | None:
@@ -75,37 +82,36 @@ def to_prim_func(function: relax.Function, module: tvm.IRModule) -> tirx.PrimFun
                 "shape is known"
             )
     outputs = _output_types(function)
-    whole = _with_main(module, function)
-    for change in (
-        relax.transform.InlinePrivateFunctions(),
-        relax.transform.CanonicalizeBindings(),
-        relax.transform.DeadCodeElimination([_MAIN]),
-        relax.transform.LegalizeOps(),
-    ):
-        whole = change(whole)
-    whole = _with_computed_constants(whole)
-    part = whole[_MAIN].without_attr("global_symbol").with_attr("Primitive", True)
-    builder = relax.BlockBuilder(_without_main(whole))
+    given = _with_main(module, function)
+    whole = lower(given)
+    part = whole[MAIN].without_attr("global_symbol").with_attr("Primitive", True)
+    builder = relax.BlockBuilder(without_main(whole))
     variable = builder.add_func(part, "part")
     parameters = [relax.Var(parameter.name, parameter.ty) for parameter in part.params]
-    with builder.function(_MAIN, parameters):
+    with builder.function(MAIN, parameters):
         with builder.dataflow():
             result = builder.emit_output(relax.Call(variable, parameters))
         builder.emit_func_output(result)
+    found = None
+    said = ""
     try:
         fused = relax.transform.FuseTIR()(builder.get())
+        found = fused[variable.name_hint] if variable.name_hint in names(fused) else None
     except Exception as error:
+        said = f"; TVM says: {sentence(error)}"
+    if not isinstance(found, tirx.PrimFunc):
+        blame = to_blame(given)
         raise ValueError(
             "it cannot be made one function, as those of operators on tensors can, without control "
-            f"flow; TVM says: {_sentence(error)}"
-        ) from None
-    found = fused[variable.name_hint] if variable.name_hint in _names(fused) else None
-    if not isinstance(found, tirx.PrimFunc):
-        raise ValueError(
-            "it cannot be made one function: it has more than operators on tensors, such as calls "
-            "of packed functions"
+            f"flow{blame and ': '}{blame}{said}"
         )
-    return _with_all_parameters(found, part).with_attr(OUTPUT_COUNT, len(outputs))
+    result = _with_all_parameters(found, part)
+    if len(result.params) != len(function.params) + len(outputs):
+        raise ValueError(
+            "operator relax.call_tir_inplace gives the memory of one of its inputs to its output, "
+            "and an op must leave its inputs as they are. Use relax.call_tir"
+        )
+    return result.with_attr(OUTPUT_COUNT, len(outputs))
 
 
 def _with_all_parameters(function: tirx.PrimFunc, part: relax.Function) -> tirx.PrimFunc:
@@ -157,7 +163,7 @@ def differentiate(
         raise ValueError("it has no inputs, or no outputs, of floating point")
     grads = [relax.Var(f"grad_{i}" if len(outputs) > 1 else "grad", outputs[i]) for i in wanted]
     builder = relax.BlockBuilder()
-    with builder.function(_MAIN, [*function.params, *grads]):
+    with builder.function(MAIN, [*function.params, *grads]):
         with builder.dataflow():
             _emit(builder, function)
             result = function.body.body
@@ -172,90 +178,40 @@ def differentiate(
             loss = builder.emit_output(total)
         builder.emit_func_output(loss)
     module = builder.get()
-    parameters = [module[_MAIN].params[i] for i in wrt]
+    parameters = [module[MAIN].params[i] for i in wrt]
     try:
-        module = relax.transform.Gradient(_MAIN, require_grads=parameters)(module)
+        module = relax.transform.Gradient(MAIN, require_grads=parameters)(module)
     except Exception as error:
-        raise ValueError(f"Relax's gradient pass says: {_sentence(error)}") from None
-    adjoint = relax.utils.copy_with_new_vars(module[f"{_MAIN}_adjoint"])
+        raise ValueError(f"Relax's gradient pass says: {sentence(error)}") from None
+    adjoint = relax.utils.copy_with_new_vars(module[f"{MAIN}_adjoint"])
     builder = relax.BlockBuilder()
-    with builder.function(_MAIN, list(adjoint.params)):
+    with builder.function(MAIN, list(adjoint.params)):
         with builder.dataflow():
             _emit(builder, adjoint)
             _, gradients = adjoint.body.body.fields
             output = gradients.fields[0] if len(wrt) == 1 else gradients
             result = builder.emit_output(output)
         builder.emit_func_output(result)
-    return builder.get()[_MAIN], tuple(wrt)
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].strip().removesuffix(".")
+    return builder.get()[MAIN], tuple(wrt)
 
 
 def _emit(builder: relax.BlockBuilder, function: relax.Function) -> None:
-    for binding in _bindings(function):
+    for binding in bindings(function):
         builder.emit_normalized(binding)
-
-
-def _bindings(function: relax.Function) -> list[Any]:
-    if not isinstance(function.body, relax.SeqExpr):
-        return []
-    return [binding for block in function.body.blocks for binding in block.bindings]
-
-
-def _with_computed_constants(module: tvm.IRModule) -> tvm.IRModule:
-    """Let a computation give each constant that is passed on: FuseTIR takes no others."""
-    function = module[_MAIN]
-    call_tir = tvm.ir.Op.get("relax.call_tir")
-    builder = relax.BlockBuilder(_without_main(module))
-
-    def computed(value: Any) -> Any:
-        if not isinstance(value, tvm.ir.GenericConst):
-            return value
-        array = value.value.numpy()
-        if array.size == 0 or (array != array.flat[0]).any():
-            raise ValueError(
-                f"it has a constant of shape {list(array.shape)}; expected a parameter instead, "
-                "since only constants whose elements are all the same can be compiled in"
-            )
-        element = tirx.const(array.flat[0].item(), str(array.dtype))
-        return builder.emit_te(lambda: te.compute(array.shape, lambda *_: element, name="constant"))
-
-    with builder.function(_MAIN, list(function.params)):
-        with builder.dataflow():
-            for binding in _bindings(function):
-                value = binding.value
-                if isinstance(value, relax.Call) and value.op == call_tir:
-                    name, passed, *rest = value.args
-                    passed = relax.Tuple([computed(argument) for argument in passed.fields])
-                    value = relax.Call(value.op, [name, passed, *rest], value.attrs, value.ty_args)
-                    value = builder.normalize(value)
-                builder.emit_normalized(relax.VarBinding(binding.var, value))
-            result = builder.emit_output(function.body.body)
-        builder.emit_func_output(result)
-    return builder.get()
-
-
-def _names(module: tvm.IRModule) -> list[str]:
-    return [variable.name_hint for variable in module.get_global_vars()]
-
-
-def _without_main(module: tvm.IRModule) -> tvm.IRModule:
-    return tvm.IRModule(
-        {variable: f for variable, f in module.functions.items() if variable.name_hint != _MAIN}
-    )
 
 
 def _with_main(module: tvm.IRModule, function: relax.Function) -> tvm.IRModule:
     """Return `function` as "main", and what it can call."""
+    # Those that are private are inlined.
     others = {
-        variable: other
+        variable: other.without_attr("global_symbol")
+        if isinstance(other, relax.Function)
+        else other
         for variable, other in module.functions.items()
-        if variable.name_hint != _MAIN and not other.same_as(function)
+        if variable.name_hint != MAIN and not other.same_as(function)
     }
     result = tvm.IRModule(others)
-    result[_MAIN] = function.with_attr("global_symbol", _MAIN)
+    result[MAIN] = function.with_attr("global_symbol", MAIN)
     return result
 
 
@@ -264,8 +220,10 @@ def _output_types(function: relax.Function) -> list[Any]:
     types = list(returned.fields) if isinstance(returned, tvm.ir.TupleType) else [returned]
     for type_ in types:
         if not _is_tensor(type_):
+            blame = unknown_shape(function)
             raise ValueError(
                 f"it returns a {type_}; expected a tensor whose shape is known, or a tuple of such"
+                + (f". The shape that {blame} computes is not known" if blame else "")
             )
     return types
 

@@ -17,12 +17,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from tensorflow_tvm import stored_json
 
 OPS = ("TVM>DSOOp", "TVM>StatefulDSOOp")
 _ELF = b"\x7fELF"
@@ -57,6 +58,27 @@ def library_in(node: Any) -> bytes | None:
     return content if content.startswith(_ELF) else None
 
 
+def _called(callee: bytes) -> Iterator[tuple[str, str, str]]:
+    """Return digest and name of the library, and the function, that an op and its gradients call.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
+    callees = [stored_json.parse(callee)]
+    while callees:
+        entry = callees.pop()
+        yield (
+            stored_json.as_text(entry.get("digest"), "digest"),
+            stored_json.as_text(entry.get("library_name", "library"), "library_name"),
+            stored_json.as_text(entry.get("function"), "function"),
+        )
+        if (gradient := entry.get("gradient")) is not None:
+            gradient = stored_json.as_object(gradient, "gradient")
+            callees.append(stored_json.as_object(gradient.get("callee"), "the gradient's callee"))
+
+
 def libraries(folder: str) -> list[dict[str, Any]]:
     """Return the libraries that a SavedModel's ops call, sorted by name.
 
@@ -75,16 +97,14 @@ def libraries(folder: str) -> list[dict[str, Any]]:
     sizes = {}
     for node in nodes(folder):
         if node.op in OPS:
-            callees = [json.loads(node.attr["callee"].s)]
-            while callees:
-                callee = callees.pop()
-                said = found.setdefault(
-                    callee["digest"],
-                    {"library": callee.get("library_name", "library"), "functions": set()},
-                )
-                said["functions"].add(callee["function"])
-                if gradient := callee.get("gradient"):
-                    callees.append(gradient["callee"])
+            try:
+                for digest, name, function in _called(node.attr["callee"].s):
+                    said = found.setdefault(digest, {"library": name, "functions": set()})
+                    said["functions"].add(function)
+            except ValueError as error:
+                raise ValueError(
+                    f"{folder}: attribute 'callee' of node '{node.name}' cannot be read: {error}."
+                ) from None
         elif (content := library_in(node)) is not None:
             sizes[f"sha256:{hashlib.sha256(content).hexdigest()}"] = len(content)
     return sorted(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import sys
 import zlib
 from typing import Any
 
@@ -27,36 +28,50 @@ from tensorflow_tvm.library import Library
 
 _FORMAT = 1
 
+# What a damaged config raises while it is read.
+DAMAGED = (KeyError, IndexError, AttributeError, TypeError, binascii.Error, zlib.error)
+
 
 def to_config(function: Function) -> dict[str, Any]:
-    """Return what `Function.get_config` does.
+    """Return all that a function is.
 
     Each library is stored once, however many functions and gradients are in it.
 
     Raises
     ------
     ValueError
-        If output_shape is a tensor.
+        If its gradient is in Python, or output_shape is a tensor.
     """
     libraries: list[Library] = []
-    described = _describe(function, libraries)
+    described = describe(function, libraries)
     return {
         "format": _FORMAT,
-        "libraries": [_pack(library) for library in libraries],
+        "libraries": [pack(library) for library in libraries],
         "function": described,
     }
 
 
 def from_config(config: dict[str, Any]) -> Function:
-    """Make a function of what `to_config` returned.
+    """Make a function of what `to_config` returned, or find one by the name in its config.
 
     Raises
     ------
     ValueError
-        If it is nothing that `to_config` returns.
-    tf.errors.InvalidArgumentError
+        If it is nothing that `Function.get_config` returns, or nothing is registered by the name.
+    tf.errors.OpError
         If a library cannot be loaded here.
     """
+    if isinstance(config, dict) and set(config) == {"registered_name"}:
+        name = config["registered_name"]
+        found = registered_object(name)
+        if found is None:
+            raise ValueError(
+                f"A TVM function is stored by the name '{name}', which is not registered here. "
+                "Register it before you load the model, by "
+                "keras.saving.register_keras_serializable, or give custom_objects="
+                f"{{'{name}': …}}."
+            )
+        return found
     if not isinstance(config, dict) or not {"format", "libraries", "function"} <= set(config):
         raise ValueError(
             "Expected a function's config, as Function.get_config returns it, given "
@@ -68,13 +83,45 @@ def from_config(config: dict[str, Any]) -> Function:
             f"tensorflow_tvm reads format {_FORMAT}. Install the version that wrote it."
         )
     try:
-        libraries = [_unpack(packed) for packed in config["libraries"]]
-        return _restore(config["function"], libraries)
-    except (KeyError, IndexError, AttributeError, TypeError, binascii.Error, zlib.error) as error:
+        libraries = [unpack(packed) for packed in config["libraries"]]
+        return restore(config["function"], libraries)
+    except DAMAGED as error:
         raise ValueError(f"A function's config is damaged: {error!r}.") from None
 
 
-def _describe(function: Function, libraries: list[Library]) -> dict[str, Any]:
+def registered_name(obj: Any) -> str | None:
+    """Return the name by which `obj` itself is registered with Keras, if it is."""
+    keras = sys.modules.get("keras")
+    if keras is None:
+        return None
+    name = keras.saving.get_registered_name(obj)
+    return name if keras.saving.get_registered_object(name) is obj else None
+
+
+def registered_object(*names: str | None) -> Any:
+    """Return what is registered with Keras, or among its custom objects, by one of the names."""
+    keras = sys.modules.get("keras")
+    if keras is None:
+        return None
+    found = (keras.saving.get_registered_object(name) for name in names if isinstance(name, str))
+    return next(filter(callable, found), None)
+
+
+def floatx() -> str:
+    """Return the dtype that Keras computes in."""
+    keras = sys.modules.get("keras")
+    return "float32" if keras is None else keras.config.floatx()
+
+
+def describe(function: Function, libraries: list[Library]) -> dict[str, Any]:
+    """Return what a function is, but for its libraries, which are added to `libraries`."""
+    if function.has_gradient_in_python:
+        raise ValueError(
+            f"TVM function '{function.name}' of library '{function.libraries[0].name}' has a "
+            "gradient in Python, which cannot be stored. Give a TVM function instead: gradient= "
+            "of Module.func, tftvm.build or tftvm.op. Or register the function: "
+            f"keras.saving.register_keras_serializable('my_package', '{function.name}')(…)."
+        )
     own = function.libraries[0]
     digests = [library.digest for library in libraries]
     if own.digest not in digests:
@@ -105,7 +152,7 @@ def _describe(function: Function, libraries: list[Library]) -> dict[str, Any]:
 def _describe_gradient(gradient: Gradient, libraries: list[Library]) -> dict[str, Any]:
     function = gradient.function
     return {
-        "function": function if isinstance(function, str) else _describe(function, libraries),
+        "function": function if isinstance(function, str) else describe(function, libraries),
         "takes": list(gradient.takes),
         "wrt": None if gradient.wrt is None else list(gradient.wrt),
     }
@@ -121,7 +168,8 @@ def _shape_text(shape: Any, function: Function) -> str:
     return f"[{', '.join(map(str, shape))}]"
 
 
-def _pack(library: Library) -> dict[str, Any]:
+def pack(library: Library) -> dict[str, Any]:
+    """Return a library as values that JSON can hold."""
     return {
         "name": library.name,
         "digest": library.digest,
@@ -129,12 +177,14 @@ def _pack(library: Library) -> dict[str, Any]:
     }
 
 
-def _unpack(packed: dict[str, Any]) -> Library:
+def unpack(packed: dict[str, Any]) -> Library:
+    """Load a library of what `pack` returned."""
     content = zlib.decompress(base64.b64decode(packed["content"], validate=True))
     return Library(content, packed["digest"], packed["name"])
 
 
-def _restore(described: dict[str, Any], libraries: list[Library]) -> Function:
+def restore(described: dict[str, Any], libraries: list[Library]) -> Function:
+    """Make a function of what `describe` returned."""
     described = dict(described)
     library = libraries[described.pop("library")]
     library.check_function(described["name"])
@@ -142,6 +192,6 @@ def _restore(described: dict[str, Any], libraries: list[Library]) -> Function:
     if gradient is not None:
         function = gradient["function"]
         if not isinstance(function, str):
-            function = _restore(function, libraries)
+            function = restore(function, libraries)
         gradient = Gradient(function, gradient["takes"], gradient["wrt"])
     return Function(library, gradient=gradient, **described)

@@ -29,7 +29,7 @@ The grammar, with ``{…}`` for any number of times and ``[…]`` for at most on
 
 ``//`` and ``%`` round down, as in Python. ``any`` is a dtype that is not said, ``...`` a shape and
 ``?`` a dimension that is not said. Every symbol stands bare, as a whole dimension, in at least one
-input. cc/runtime/signature.cc reads the same grammar.
+input. A tensor has at most 254 dimensions. cc/runtime/signature.cc reads the same grammar.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ DTYPES = (
     *("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2"),
 )
 ANY_DTYPE = "any"
+MOST_DIMENSIONS = 254  # that TensorFlow's shapes have
 _POSSIBLE_DTYPES = f"{', '.join(DTYPES)} and {ANY_DTYPE}"
 _SCALARS = ("int", "float", "bool", "str")
 ATTR_TYPES = (*_SCALARS, *(f"list[{scalar}]" for scalar in _SCALARS))
@@ -244,6 +245,10 @@ def _checked(argument: Argument) -> Argument:
         raise ValueError(f"argument '{name}' has dtype {dtype!r}; possible are {_POSSIBLE_DTYPES}")
     if shape is None:
         return argument
+    if len(shape) > MOST_DIMENSIONS:
+        raise ValueError(
+            f"argument '{name}' has {len(shape)} dimensions; a tensor has at most {MOST_DIMENSIONS}"
+        )
     dims = []
     for dim in shape:
         if isinstance(dim, str):
@@ -308,4 +313,8 @@ class _SignatureParser(Parser):
             self._take("...")
             self._take("]")
             return None
-        return tuple(self._list("[", self._dim, "]"))
+        at = self._at()
+        dims = tuple(self._list("[", self._dim, "]"))
+        if len(dims) > MOST_DIMENSIONS:
+            self._fail(at, f"a tensor has at most {MOST_DIMENSIONS} dimensions, found {len(dims)}")
+        return dims

@@ -225,7 +225,8 @@ def _power_by_exponent(g: Any, y: Any, x: Any, p: Any) -> Any:
 
 
 def _absolute(g: Any, y: Any, x: Any) -> Any:
-    return mul(g, select(x > zero(x), const(1, x), select(x < zero(x), const(-1, x), zero(x))))
+    # x stands for 0, which it is, or for NaN, which it is as well.
+    return mul(g, select(x > zero(x), const(1, x), select(x < zero(x), const(-1, x), x)))
 
 
 def _sqrt(g: Any, y: Any, x: Any) -> Any:

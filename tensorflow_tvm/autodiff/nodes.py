@@ -179,6 +179,12 @@ def select(condition: Any, a: Any, b: Any) -> Any:
     return a if is_same(a, b) else tirx.Select(condition, a, b)
 
 
+def is_nan(value: Any) -> Any:
+    """Return whether a float is NaN. To TVM, each number is equal to itself."""
+    is_wide = str(value.ty) in ("float32", "float64")
+    return tirx.isnan(value if is_wide else cast(value, "float32"))
+
+
 def guarded(conditions: list[Any], value: Any) -> Any:
     """Return `value`, which is only computed where all `conditions` hold, and else 0."""
     if not conditions or number_of(value) == 0:

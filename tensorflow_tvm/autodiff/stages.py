@@ -168,8 +168,11 @@ def _extreme(
         ),
         name=f"{name}_share",
     )
-    chosen = tirx.EQ(source, nodes.load(tensor, indices))
-    return source, select(chosen, nodes.load(share, indices), zero(source))
+    result = nodes.load(tensor, indices)
+    chosen = tirx.EQ(source, result)
+    # None is equal to NaN, and so each has its share of 0 / 0, as in TensorFlow.
+    rest = select(nodes.is_nan(result), result, zero(source))
+    return source, select(chosen, nodes.load(share, indices), rest)
 
 
 def _product(tensor: te.Tensor, reduced: Sequence[Unknown], upstream: Any, source: Any) -> Any:

@@ -21,33 +21,19 @@ divides integers does not trap, wherever it has been moved to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import tvm
 from tvm import tirx
-from tvm.tirx import compilation_pipeline
 from tvm_ffi.structural import structural_mutate, structural_walk
 
 from tensorflow_tvm.guards import markers
-
-PIPELINE = "tensorflow_tvm"  # for tvm.compile(…, tir_pipeline=PIPELINE)
-
-
-def _pipeline() -> tuple[Any, Any, Any]:
-    """Return TVM's own pipeline with what is added here."""
-    lower, finalize_host, finalize_device = compilation_pipeline.get_tir_pipeline("default")
-
-    def finalize() -> Any:
-        return tvm.transform.Sequential([finalize_host(), _total_divisions])
-
-    # Loops that are written out several times define their variables again.
-    passes = [tirx.transform.ConvertSSA(), lower, _checks_first]
-    return tvm.transform.Sequential(passes), finalize, finalize_device
+from tensorflow_tvm.vectors import let
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.ChecksFirst")
-def _checks_first(function: tirx.PrimFunc, _module: Any, _context: Any) -> tirx.PrimFunc:
+def checks_first(function: tirx.PrimFunc, _module: Any, _context: Any) -> tirx.PrimFunc:
+    """Have conditions before the allocations that TVM has moved to where they are checked."""
+
     def see(sequence: tirx.SeqStmt, mutator: Any) -> tirx.Stmt:
         return tirx.SeqStmt(_with_checks_first([mutator.mutate(s) for s in sequence.seq]))
 
@@ -94,25 +80,16 @@ def _mentions(statement: tirx.Stmt, variables: list[tirx.Var]) -> bool:
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.TotalDivisions")
-def _total_divisions(function: tirx.PrimFunc, _module: Any, _context: Any) -> tirx.PrimFunc:
+def total_divisions(function: tirx.PrimFunc, _module: Any, _context: Any) -> tirx.PrimFunc:
+    """Have no integer division that traps."""
+
     def see(node: Any, mutator: Any) -> Any:
         a, b = mutator.mutate(node.a), mutator.mutate(node.b)
         if isinstance(b, tirx.IntImm) and b.value not in (0, -1):
             return type(node)(a, b)
         if not str(b.ty).startswith(("int", "uint")):
             return type(node)(a, b)
-        return _named(a, lambda a: _named(b, lambda b: type(node)(a, markers.total_divisor(b, a))))
+        return let(a, lambda a: let(b, lambda b: type(node)(a, markers.total_divisor(b, a))))
 
     kinds = [(tirx.Div, see), (tirx.Mod, see)]
     return function.with_body(structural_mutate(function.body, kinds))
-
-
-def _named(value: Any, body: Callable[[Any], Any]) -> Any:
-    """Return ``body(value)``, in which `value` is computed once however often it is used."""
-    if isinstance(value, (tirx.Var, tirx.IntImm)):
-        return body(value)
-    var = tirx.Var("operand", value.ty)
-    return tirx.Let(var, value, body(var))
-
-
-compilation_pipeline.register_tir_pipeline(PIPELINE, _pipeline)

@@ -16,7 +16,7 @@
 
 A schedule treats them like any function of their argument, so that what is guarded is fused and
 vectorized like everything else. Afterwards a checked divisor becomes an assertion before the
-statement that divides, and a conversion that saturates becomes comparisons.
+statement that divides; a conversion that saturates becomes comparisons after TVM's own passes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from typing import Any
 from tvm import ir, s_tir, tirx
 from tvm_ffi.structural import structural_mutate, structural_visit, structural_walk
 
+from tensorflow_tvm.vectors import const, let, like, select, split
+
 _DIVISOR = "tensorflow_tvm.checked_divisor"
 _INTEGER = "tensorflow_tvm.saturating_cast"
 _PURE = 1  # of TVM's CallEffectKind
@@ -34,6 +36,7 @@ _PURE = 1  # of TVM's CallEffectKind
 
 def _register(name: str) -> ir.Op:
     ir.register_op_attr(name, "TCallEffectKind", _PURE)
+    ir.register_op_attr(name, "TVectorizable", True)
     ir.register_op_attr(name, "TScriptPrinterName", name.replace(".", "_"))
     return ir.Op.get(name)
 
@@ -50,6 +53,8 @@ def checked_divisor(divisor: Any, message: str) -> Any:
 
 def saturating_cast(value: Any, dtype: str) -> Any:
     """Return a floating-point `value` as an integer: the nearest that `dtype` has, 0 for NaN."""
+    if str(value.ty) not in ("float32", "float64"):
+        value = value.astype("float32")
     return ir.Call(_SATURATING_CAST, [value], ret_ty=ir.PrimType(dtype))
 
 
@@ -71,7 +76,7 @@ def total_divisor(divisor: Any, dividend: Any | None = None) -> Any:
 
 
 def expand(function: tirx.PrimFunc, checks: bool = True) -> tirx.PrimFunc:
-    """Return `function` without marks.
+    """Return `function` without checked divisors.
 
     Parameters
     ----------
@@ -80,7 +85,7 @@ def expand(function: tirx.PrimFunc, checks: bool = True) -> tirx.PrimFunc:
     checks : bool
         Whether divisors are checked; otherwise a quotient by 0 is that by 1.
     """
-    if not _has_marks(function.body):
+    if not _has_divisors(function.body):
         return function
     expander = _Expander(checks)
     body = structural_mutate(
@@ -142,8 +147,6 @@ class _Expander:
         new = mutator.default_mutate(call)
         if call.op.same_as(_CHECKED_DIVISOR):
             return total_divisor(new.args[0])
-        if call.op.same_as(_SATURATING_CAST):
-            return _saturated(new.args[0], str(call.ty))
         return new
 
     def _checked(self, read: Any, new: tirx.Stmt) -> tirx.Stmt:
@@ -152,7 +155,7 @@ class _Expander:
 
     def _assertions(self, read: Any) -> list[tirx.Stmt]:
         """Return the assertions that what `read` computes divides by no 0."""
-        if not self._checks or not _has_marks(read):
+        if not self._checks or not _has_divisors(read):
             return []
         checks = []
         for is_zero, message in _zero_divisors(read):
@@ -187,11 +190,11 @@ def _loop_like(loop: tirx.For, var: tirx.Var, kind: tirx.ForKind, body: tirx.Stm
     return tirx.For(var, loop.min, loop.extent, kind, body, None, loop.annotations, loop.step)
 
 
-def _has_marks(node: Any) -> bool:
+def _has_divisors(node: Any) -> bool:
     found: list[bool] = []
 
     def see(call: ir.Call) -> None:
-        found.append(call.op.same_as(_CHECKED_DIVISOR) or call.op.same_as(_SATURATING_CAST))
+        found.append(call.op.same_as(_CHECKED_DIVISOR))
 
     for part in node if isinstance(node, list) else [node]:
         structural_walk(part, [(ir.Call, see)])
@@ -266,36 +269,35 @@ def _zero_divisors(node: Any) -> list[tuple[Any, str]]:
     return found
 
 
-def _saturated(value: Any, dtype: str) -> Any:
-    """Return the integer of `dtype` nearest to a floating-point `value`, 0 for NaN.
+def lower_saturating_cast(call: ir.Call) -> Any:
+    """Return what computes a call of a saturating cast, of a number or a vector; None of others.
 
-    What LLVM makes of a conversion that does not fit is never chosen.
+    What LLVM makes of a conversion that does not fit is never chosen. To be called after TVM's own
+    passes, which take comparisons of floats for those of real numbers.
     """
-    if str(value.ty) not in ("float32", "float64"):
-        value = value.astype("float32")
-    wide = str(value.ty)
-    least, most = tirx.min_value(dtype), tirx.max_value(dtype)
-    end = tirx.const(float(int(most.value) + 1), wide)  # a power of two
-    zero = tirx.const(0, dtype)
+    if not call.op.same_as(_SATURATING_CAST):
+        return None
+    dtype, _ = split(call)
+    least, most = (int(limit(dtype).value) for limit in (tirx.min_value, tirx.max_value))
 
     def chosen(x: Any) -> Any:
-        inside = x.astype(dtype)
+        integers = [tirx.const(n, str(call.ty)) for n in (0, least, most)]
+        zero, low, high = integers
+        is_large = x >= const(float(most + 1), x)  # a power of two
+        inside = x.astype(str(call.ty))
         if dtype.startswith("u"):
-            result = tirx.Select(x > tirx.const(-1.0, wide), inside, zero)
-            return tirx.Select(x >= end, most, result)
-        start = tirx.const(float(int(least.value)), wide)
-        result = tirx.Select(x >= start, inside, least)
-        return tirx.Select(_is_nan(x), zero, tirx.Select(x >= end, most, result))
+            return select(is_large, high, select(x > const(-1.0, x), inside, zero))
+        result = select(x >= const(float(least), x), inside, low)
+        return select(_is_nan(x), zero, select(is_large, high, result))
 
-    if isinstance(value, (tirx.Var, ir.TensorLoad)):
-        return chosen(value)
-    x = tirx.Var("x", wide)
-    return tirx.Let(x, value, chosen(x))
+    return let(call.args[0], chosen)
 
 
 def _is_nan(x: Any) -> Any:
-    """Return whether `x` is NaN, by its bits: TVM takes comparisons for those of real numbers."""
-    bits = "int32" if str(x.ty) == "float32" else "int64"
-    magnitude = tirx.reinterpret(bits, x) & tirx.max_value(bits)
-    infinity = 0x7F800000 if bits == "int32" else 0x7FF0000000000000
-    return magnitude > tirx.const(infinity, bits)
+    """Return whether `x` is NaN, by its bits."""
+    dtype, infinity = ("int32", 0x7F800000)
+    if split(x)[0] == "float64":
+        dtype, infinity = ("int64", 0x7FF0000000000000)
+    bits = tirx.reinterpret(like(dtype, x), x)
+    magnitude = bits & tirx.const(int(tirx.max_value(dtype).value), like(dtype, x))
+    return magnitude > tirx.const(infinity, like(dtype, x))

@@ -37,8 +37,8 @@ from tensorflow_tvm.schedules import (
     divisions,
     float8,
     gpu,
+    pipeline,
     temporaries,
-    vector_math,
 )
 from tensorflow_tvm.tuning import database
 
@@ -100,7 +100,7 @@ def by_rules(
     notes = {} if notes is None else notes
     if "gpu" in target.keys:
         return gpu.schedule(function, target, notes)
-    return cpu.schedule(function, target, libm, notes)
+    return cpu.schedule(function, target, libm, notes).with_attr(pipeline.LIBM, libm)
 
 
 def unscheduled_for_tuning(function: tirx.PrimFunc, libm: bool = False) -> tirx.PrimFunc:
@@ -109,7 +109,7 @@ def unscheduled_for_tuning(function: tirx.PrimFunc, libm: bool = False) -> tirx.
 
 
 def _without_schedule(function: tirx.PrimFunc, libm: bool) -> tirx.PrimFunc:
-    return function if libm else function.with_body(vector_math.rewrite(function.body))
+    return function.with_attr(pipeline.LIBM, libm)
 
 
 def _tuned(

@@ -23,15 +23,22 @@ import tvm.target.codegen as codegen
 from tvm import tirx
 
 from tensorflow_tvm.schedules import (
+    cells,
     contraction,
     elementwise,
     loops,
     reduction,
     rows,
-    vector_math,
 )
 from tensorflow_tvm.schedules.fusion import Group, fuse
-from tensorflow_tvm.schedules.stages import Program, Stage, is_contiguous, name_of, read
+from tensorflow_tvm.schedules.stages import (
+    Program,
+    Stage,
+    count_library_calls,
+    is_contiguous,
+    name_of,
+    read,
+)
 
 IN_PLACE = "tensorflow_tvm.in_place"  # an attr: which inputs the output may be written over
 _MOST_LANES = 16
@@ -48,15 +55,11 @@ def schedule(
         return function
     for stage in program.stages:
         notes[name_of(stage)] = []
-    rules = _Rules(program, target, notes)
+    rules = _Rules(program, target, libm, notes)
     groups = fuse(program, notes, lambda stage: rules.product(stage) is not None)
-    for group in groups:
-        for stage in group.stages if isinstance(group, Group) and not libm else ():
-            stage.values = [vector_math.rewrite(value) for value in stage.values]
-            if stage.finish is not None:
-                stage.finish = [vector_math.rewrite(value) for value in stage.finish]
     statements = [rules.emit(group) for group in groups]
     body = loops.sequence(*map(tirx.AllocBuffer, _kept(groups, program)), *statements)
+    body = cells.keep_binds(body)
     function = function.with_body(body).with_attr("tirx.is_scheduled", True)
     return function.with_attr(IN_PLACE, _in_place(function, groups))
 
@@ -86,9 +89,10 @@ def _kept(groups: list[Group | tirx.Stmt], program: Program) -> list[tirx.Var]:
 
 class _Rules:
     def __init__(
-        self, program: Program, target: tvm.target.Target, notes: dict[str, list[str]]
+        self, program: Program, target: tvm.target.Target, libm: bool, notes: dict[str, list[str]]
     ) -> None:
         self._program = program
+        self._libm = libm
         self._notes = notes
         self._bits = _vector_bits(target)
 
@@ -122,15 +126,17 @@ class _Rules:
             self._note(stage, "few elements to reduce: written out")
             return elementwise.share(simple, lanes)
         self._note_vectors(stage)
-        parts = reduction.split(stage)
+        parts = reduction.split(stage, self._in_parts)
         if parts is None:
             return self._reduction(stage, lanes)
-        first, last = parts
         self._note(stage, "much to reduce for few results: in parts on all threads")
+        return parts
+
+    def _in_parts(self, first: Stage, last: Stage) -> tirx.Stmt:
         return loops.sequence(
             *map(tirx.AllocBuffer, first.outputs),
             rows.share(Group([first], 1), self._lanes),
-            reduction.emit(last, {}, lanes),
+            reduction.emit(last, {}, self._lanes(last)),
         )
 
     def product(self, stage: Stage) -> contraction.Contraction | None:
@@ -152,6 +158,8 @@ class _Rules:
         buffers = [*stage.partial, *stage.outputs]
         if any(str(buffer.dtype).startswith(_NO_VECTORS) for buffer in buffers):
             return 1
+        if not stage.reduce and count_library_calls(stage, self._libm):
+            return 1  # they take one number at a time
         widest = max(int(buffer.dtype.bits) for buffer in buffers)
         return max(1, min(self._bits // widest, _MOST_LANES))
 

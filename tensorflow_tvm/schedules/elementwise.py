@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,10 +24,10 @@ from tvm import tirx
 from tvm.tirx import ForKind
 
 from tensorflow_tvm.schedules import loops
+from tensorflow_tvm.schedules.sharing import Scratch
 from tensorflow_tvm.schedules.stages import (
     Axis,
     Stage,
-    count_expensive,
     is_contiguous,
     is_guarded,
     is_same,
@@ -116,11 +117,20 @@ def in_place(stage: Stage, inputs: Sequence[tirx.Var]) -> list[int]:
 
 def store(stage: Stage, indices: dict[tirx.Var, Any]) -> tirx.Stmt:
     """Return what stores an element of each output."""
+    scratch = Scratch()
+    zero = tirx.IntImm("int32", 0)
+    return scratch.around(_store(stage, indices, zero, scratch))
+
+
+def _store(stage: Stage, indices: dict[tirx.Var, Any], lane: Any, scratch: Scratch) -> tirx.Stmt:
+    values = [substitute(value, indices) for value in stage.values]
+    parts, values = scratch.rewrite(values, lane)
     return loops.sequence(
+        *parts,
         *(
-            tirx.BufferStore(output, substitute(value, indices), stage.element(output, indices))
-            for output, value in zip(stage.outputs, stage.values, strict=True)
-        )
+            tirx.BufferStore(output, value, stage.element(output, indices))
+            for output, value in zip(stage.outputs, values, strict=True)
+        ),
     )
 
 
@@ -135,19 +145,31 @@ def _width(stage: Stage, lanes: int) -> int:
     """Return how many elements are computed at once; with 1 it is left to LLVM."""
     if lanes == 1 or work_of(stage) < _LEAST_WORK:
         return 1
-    if any(count_expensive(value) or is_guarded(value) for value in stage.values):
+    if any(is_guarded(value) for value in stage.values):
         return 1
     return lanes * _VECTORS if is_contiguous(stage, stage.axes[-1].var) else 1
 
 
-def _along(name: str, extent: Any, width: int, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
-    """Return a loop over ``body(i)``, `width` elements at once."""
+def _along(
+    name: str, extent: Any, width: int, body: Callable[[Any, Any, Scratch], tirx.Stmt]
+) -> tirx.Stmt:
+    """Return a loop over ``body(i, lane, scratch)``, `width` elements at once."""
+
+    def single(i: Any) -> tirx.Stmt:
+        scratch = Scratch()
+        return scratch.around(body(i, loops.const(0, extent), scratch))
+
     if width == 1 or (loops.value_of(extent) or width) < width:
-        return loops.loop(name, extent, body)
+        return loops.loop(name, extent, single)
     lanes = loops.const(width, extent)
 
     def vector(i: Any) -> tirx.Stmt:
-        return loops.loop("lane", lanes, lambda lane: body(i * width + lane), ForKind.VECTORIZED)
+        scratch = Scratch(width)
+        return scratch.around(
+            loops.loop(
+                "lane", lanes, lambda lane: body(i * width + lane, lane, scratch), ForKind.VECTORIZED
+            )
+        )
 
     def both(whole: Any) -> tirx.Stmt:
         rest = loops.simplify(extent - whole * width)
@@ -155,7 +177,7 @@ def _along(name: str, extent: Any, width: int, body: Callable[[Any], tirx.Stmt])
         if loops.value_of(rest) == 0:
             return vectors
         start = loops.simplify(whole * width)
-        return loops.sequence(vectors, loops.loop(name, rest, lambda i: body(start + i)))
+        return loops.sequence(vectors, loops.loop(name, rest, lambda i: single(start + i)))
 
     return loops.bind("whole", loops.simplify(tirx.floordiv(extent, width)), both)
 
@@ -166,12 +188,11 @@ def emit(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     count = collapsible(stage, axes)
     outer, inner = axes[: len(axes) - count], axes[len(axes) - count :]
 
-    def element(found: list[Any]) -> tirx.Stmt:
-        *first, last = found
+    def element(first: list[Any], last: Any, lane: Any, scratch: Scratch) -> tirx.Stmt:
         values = dict(zip((axis.var for axis in outer), first, strict=True))
         rest = loops.split_index(last, [axis.extent for axis in inner])
         values.update(zip((axis.var for axis in inner), rest, strict=True))
-        return store(stage, {**indices, **values})
+        return _store(stage, {**indices, **values}, lane, scratch)
 
     if not axes:
         return store(stage, indices)
@@ -180,7 +201,7 @@ def emit(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     return loops.nest(
         [axis.var.name for axis in outer],
         [axis.extent for axis in outer],
-        lambda found: _along(name, extent, width, lambda last: element([*found, last])),
+        lambda found: _along(name, extent, width, functools.partial(element, found)),
     )
 
 
@@ -284,10 +305,11 @@ def share(stage: Stage, lanes: int) -> tirx.Stmt:
         depth -= 1
 
     def elements(found: list[Any], start: Any, number: Any) -> tirx.Stmt:
-        def element(i: Any) -> tirx.Stmt:
+        def element(i: Any, lane: Any, scratch: Scratch) -> tirx.Stmt:
             rest = loops.split_index(start + i, [axis.extent for axis in inner])
             axes = (axis.var for axis in stage.axes)
-            return store(stage, dict(zip(axes, [*found, *rest], strict=True)))
+            indices = dict(zip(axes, [*found, *rest], strict=True))
+            return _store(stage, indices, lane, scratch)
 
         return _along(names[-1], number, _width(stage, lanes), element)
 

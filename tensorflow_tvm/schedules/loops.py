@@ -28,7 +28,6 @@ LEAST_SHARED = 1 << 20
 GRAIN = 1 << 15
 # More would keep no more processors busy, and each takes its temporary memory anew.
 _MOST_BLOCKS = 128
-_MOST_RANGES = 2
 
 
 def const(value: int, like: Any) -> tirx.IntImm:
@@ -84,11 +83,18 @@ def bind(name: str, value: Any, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
     return sequence(tirx.Bind(var, value), body(var))
 
 
+def bind_before(statements: list[tirx.Stmt], name: str, value: Any) -> Any:
+    """Return a variable that stands for `value`, and add what defines it to `statements`."""
+    if isinstance(value, (tirx.IntImm, tirx.Var)):
+        return value
+    statements.append(tirx.Bind(tirx.Var(name, _dtype(value)), value))
+    return statements[-1].var
+
+
 def keep(name: str, value: Any, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
     """Return ``body(variable)`` like `bind`, for what is not to be computed again.
 
-    TVM puts the value of a variable in the place of it, divisions into loops too, unless that is
-    read from memory.
+    Of long values, cells.py sees to that; this is for short ones that take long, such as divisions.
     """
     if value_of(value) is not None:
         return body(value)
@@ -261,8 +267,6 @@ def ranges(
     """
     *outer, last = [i for i, extent in enumerate(extents) if value_of(extent) != 1] or [0]
     zero = const(0, first)
-    # TVM cannot simplify more loops with bounds like these in each other.
-    joined, outer = outer[: -_MOST_RANGES + 1], outer[-_MOST_RANGES + 1 :]
 
     def inner(found: dict[int, Any], begin: Any, count: Any) -> tirx.Stmt:
         if last == len(extents) - 1:
@@ -286,18 +290,7 @@ def ranges(
             lambda index, *part: step(rest, {**found, axis: index}, *part),
         )
 
-    if not joined:
-        return step(outer, {}, first, number)
-
-    def prefix(index: Any, begin: Any, count: Any) -> tirx.Stmt:
-        return unravel(
-            index,
-            [extents[i] for i in joined],
-            lambda indices: step(outer, dict(zip(joined, indices, strict=True)), begin, count),
-        )
-
-    size = product([extents[i] for i in (*outer, last)], first)
-    return parts(names[joined[-1]], size, first, number, prefix)
+    return step(outer, {}, first, number)
 
 
 def parts(

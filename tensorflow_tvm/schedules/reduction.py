@@ -25,6 +25,7 @@ from tvm.tirx import ForKind
 
 from tensorflow_tvm.schedules import elementwise, loops
 from tensorflow_tvm.schedules.combiners import Combine, combiner
+from tensorflow_tvm.schedules.sharing import Scratch
 from tensorflow_tvm.schedules.stages import (
     Axis,
     Stage,
@@ -89,8 +90,11 @@ def _is_window(stage: Stage) -> bool:
     )
 
 
-def split(stage: Stage) -> tuple[Stage, Stage] | None:
-    """Return a reduction to few results in two steps: of parts, and of those; None otherwise."""
+def split(stage: Stage, body: Callable[[Stage, Stage], tirx.Stmt]) -> tirx.Stmt | None:
+    """Return ``body(first, last)`` of a reduction to few results in two steps; None otherwise.
+
+    The first is of parts, and the last of the results of those.
+    """
     combine = combiner(stage)
     spatial = 1
     for axis in stage.axes:
@@ -103,7 +107,17 @@ def split(stage: Stage) -> tuple[Stage, Stage] | None:
         return None
     # Parts of a constant number, so that the result is the same on any number of threads.
     size = loops.simplify(tirx.max(loops.ceil_div(first.extent, _MOST_PARTS), 1))
-    count = loops.simplify(loops.ceil_div(first.extent, size))
+
+    def in_parts(size: Any) -> tirx.Stmt:
+        count = loops.simplify(loops.ceil_div(first.extent, size))
+        return loops.bind("parts", count, lambda count: body(*_steps(stage, combine, size, count)))
+
+    return loops.keep("size", size, in_parts)
+
+
+def _steps(stage: Stage, combine: Combine, size: Any, count: Any) -> tuple[Stage, Stage]:
+    """Return the reduction of each of `count` parts, of `size` at most, and that of the parts."""
+    first = stage.reduce[0]
     part = tirx.Var("part", str(first.var.ty))
     inner = tirx.Var(first.var.name, str(first.var.ty))
     offset = {first.var: part * size + inner}
@@ -210,7 +224,7 @@ def columns(
     axes: list[Axis],
 ) -> tirx.Stmt:
     """Return what computes `count` neighbours along `axes` side by side, from `first` on."""
-    statements = []
+    statements: list[tirx.Stmt] = []
     start, rest = first, count
     width = lanes * _accumulators(stage) * 2
     widths = [width]
@@ -218,8 +232,12 @@ def columns(
         width //= 2
         if loops.value_of(count) is not None or width == lanes:
             widths.append(width)
+
+    def named(name: str, value: Any) -> Any:
+        return loops.bind_before(statements, name, loops.simplify(value))
+
     for width in widths:
-        tiles = loops.simplify(tirx.floordiv(rest, width))
+        tiles = named("tiles", tirx.floordiv(rest, width))
         if loops.value_of(tiles) == 0:
             continue
 
@@ -228,8 +246,8 @@ def columns(
             return _tile(stage, indices, begin, width, axes)
 
         statements.append(loops.loop("tile", tiles, tile))
-        start = loops.simplify(start + tiles * width)
-        rest = loops.simplify(rest - tiles * width)
+        start = named("start", start + tiles * width)
+        rest = named("rest", rest - tiles * width)
     if loops.value_of(rest) != 0:
         statements.append(
             loops.loop(
@@ -257,6 +275,7 @@ def _tile(
 ) -> tirx.Stmt:
     accumulators = _allocate(stage, width)
     like = axes[-1].extent
+    scratch, ends = Scratch(width), Scratch(width)
 
     def at(lane: Any) -> dict[tirx.Var, Any]:
         return {**indices, **_along(axes, begin + lane)}
@@ -266,17 +285,20 @@ def _tile(
 
     def update(found: list[Any]) -> tirx.Stmt:
         reduced = dict(zip((a.var for a in stage.reduce), found, strict=True))
-        return each(lambda lane: _update(stage, {**at(lane), **reduced}, accumulators, lane))
+        return each(
+            lambda lane: _update(stage, {**at(lane), **reduced}, accumulators, lane, scratch)
+        )
 
+    updates = loops.nest(
+        [a.var.name for a in stage.reduce],
+        [substitute(a.extent, indices) for a in stage.reduce],
+        update,
+    )
     return loops.sequence(
         *map(tirx.AllocBuffer, accumulators),
         each(lambda lane: _start(stage, at(lane), accumulators, lane)),
-        loops.nest(
-            [a.var.name for a in stage.reduce],
-            [substitute(a.extent, indices) for a in stage.reduce],
-            update,
-        ),
-        each(lambda lane: _store(stage, at(lane), accumulators, lane)),
+        scratch.around(updates),
+        ends.around(each(lambda lane: _store(stage, at(lane), accumulators, lane, ends))),
     )
 
 
@@ -294,6 +316,7 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
     elif size is not None and size < _FEWEST_FOR_VECTORS:
         width = 1  # the next element's sum does not wait for this one's
     result = _allocate(stage, 1)
+    scratch = Scratch()
     zero = loops.const(0, extent)
 
     def reduced(found: Sequence[Any], last: Any) -> dict[tirx.Var, Any]:
@@ -305,7 +328,7 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
         return lambda found: loops.loop(
             inner[-1].var.name,
             number,
-            lambda i: _update(stage, reduced(found, first + i), result, zero),
+            lambda i: _update(stage, reduced(found, first + i), result, zero, scratch),
         )
 
     def over(body: Callable[[list[Any]], tirx.Stmt]) -> tirx.Stmt:
@@ -313,16 +336,20 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
         return loops.nest([axis.var.name for axis in outer], sizes, body)
 
     begin = [*map(tirx.AllocBuffer, result), _start(stage, indices, result, zero)]
-    end = _store(stage, indices, result, zero)
+    ends = Scratch()
+    end = ends.around(_store(stage, indices, result, zero, ends))
+    extent = loops.bind_before(begin, "extent", extent)
     if width == 1:
-        return loops.sequence(*begin, over(serial(zero, extent)), end)
+        update = over(serial(zero, extent))
+        return loops.sequence(*begin, scratch.around(update), end)
     accumulators = _allocate(stage, width)
+    vector_scratch = Scratch(width)
 
     def each(width: int, body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
         return loops.loop("lane", loops.const(width, extent), body, ForKind.VECTORIZED)
 
-    whole = loops.simplify(tirx.floordiv(extent, width))
-    rest = loops.simplify(extent - whole * width)
+    whole = loops.bind_before(begin, "whole", loops.simplify(tirx.floordiv(extent, width)))
+    rest = loops.bind_before(begin, "rest", loops.simplify(extent - whole * width))
 
     def vectors(found: list[Any]) -> tirx.Stmt:
         return loops.loop(
@@ -330,15 +357,18 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
             whole,
             lambda i: each(
                 width,
-                lambda lane: _update(stage, reduced(found, i * width + lane), accumulators, lane),
+                lambda lane: _update(
+                    stage, reduced(found, i * width + lane), accumulators, lane, vector_scratch
+                ),
             ),
         )
 
+    updates = over(vectors)
     steps = [
         *begin,
         *map(tirx.AllocBuffer, accumulators),
         each(width, lambda lane: _start(stage, indices, accumulators, lane)),
-        over(vectors),
+        vector_scratch.around(updates),
     ]
     half = width // 2
     while half:
@@ -347,7 +377,8 @@ def _row(stage: Stage, indices: dict[tirx.Var, Any], lanes: int) -> tirx.Stmt:
         )
         half //= 2
     if loops.value_of(rest) != 0:
-        steps.append(over(serial(loops.simplify(whole * width), rest)))
+        update = over(serial(loops.simplify(whole * width), rest))
+        steps.append(scratch.around(update))
     into = [tirx.BufferLoad(buffer, [zero]) for buffer in result]
     other = [tirx.BufferLoad(buffer, [zero]) for buffer in accumulators]
     steps.append(_assign(result, zero, combine(into, other)))
@@ -373,13 +404,20 @@ def _start(
 
 
 def _update(
-    stage: Stage, indices: dict[tirx.Var, Any], accumulators: list[tirx.Var], lane: Any
+    stage: Stage,
+    indices: dict[tirx.Var, Any],
+    accumulators: list[tirx.Var],
+    lane: Any,
+    scratch: Scratch,
 ) -> tirx.Stmt:
+    """Return what takes one more element into account."""
+
     def old(index: int, _: list[Any]) -> Any:
         return tirx.BufferLoad(accumulators[index], [lane])
 
     values = [replace_loads(substitute(v, indices), stage.partial, old) for v in stage.values]
-    return _assign(accumulators, lane, values)
+    parts, values = scratch.rewrite(values, lane, accumulators)
+    return loops.sequence(*parts, _assign(accumulators, lane, values))
 
 
 def _merge(
@@ -412,6 +450,7 @@ def _store(
     indices: dict[tirx.Var, Any],
     accumulators: list[tirx.Var],
     lane: Any,
+    scratch: Scratch,
 ) -> tirx.Stmt:
     def result(index: int, _: Any = None) -> Any:
         return tirx.BufferLoad(accumulators[index], [lane])
@@ -423,9 +462,11 @@ def _store(
             replace_loads(substitute(value, indices), stage.partial, result)
             for value in stage.finish
         ]
+    parts, values = scratch.rewrite(values, lane)
     return loops.sequence(
+        *parts,
         *(
             tirx.BufferStore(output, value, stage.element(output, indices))
             for output, value in zip(stage.outputs, values, strict=True)
-        )
+        ),
     )

@@ -28,7 +28,7 @@ from tvm_ffi.structural import (
     structural_walk,
 )
 
-from tensorflow_tvm.schedules import loops, operations
+from tensorflow_tvm.schedules import loops, operations, vector_math
 
 _PURE = 1  # of TVM's CallEffectKind
 _CHEAP = (
@@ -432,6 +432,20 @@ def count_expensive(value: Any) -> int:
 
     structural_walk(value, [(ir.Call, see)])
     return len(found)
+
+
+def count_library_calls(stage: Stage, libm: bool) -> int:
+    """Return how many functions of an element have no vector form, or none has with `libm`."""
+    found: list[bool] = []
+
+    def see(call: ir.Call) -> None:
+        name = getattr(call.op, "name", "").rpartition(".")[2]
+        if name not in _CHEAP:
+            found.append(libm or not vector_math.is_vector(call))
+
+    for value in stage.values:
+        structural_walk(value, [(ir.Call, see)])
+    return sum(found)
 
 
 def cost_of_divisions(value: Any) -> int:

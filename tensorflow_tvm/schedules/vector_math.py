@@ -26,19 +26,16 @@ from collections.abc import Callable
 from typing import Any
 
 from tvm import ir, tirx
-from tvm_ffi.structural import structural_mutate, structural_visit, structural_walk
 
-# In functions of functions of functions, the outer ones stay the C library's: to simplify them, TVM
-# replaces each variable by its value, for minutes. Those of angles are so much longer that they are
-# written out by themselves only.
-_DEEPEST = 2
-_ANGLES = ("sin", "cos")
-_NO_FUNCTIONS = ("if_then_else", "likely")
+from tensorflow_tvm.vectors import convert, let, like, select
 
 _LOG2_E = 1.4426950408889634
 # log(2) in two parts, of which multiples of the first are exact.
 _LN2_HIGH = 0.693359375
 _LN2_LOW = -2.12194440e-4
+# 1.5 * 2**23: the last bit of float32 numbers of that size is 1.
+_ROUNDER = 12582912.0
+_ROUNDER_BITS = 0x4B400000
 
 _EXP = (0.49999994, 0.16666521, 0.04166839, 0.0083687175, 0.00138145965)
 _LOG = (
@@ -62,73 +59,14 @@ _CHUNKS = (21361414, 115663937, 43318803, 90130388, 110868507, 56792473, 3159565
 _BITS = 27
 
 
-def rewrite(expression: Any) -> Any:
-    """Return `expression` with those functions of float32 and float16 written out."""
-    outer = 0  # functions around what is seen
-
-    def see(call: ir.Call, mutator: Any) -> Any:
-        nonlocal outer
-        function = _function_of(call)
-        if _name_of(call) in _ANGLES:
-            stays = outer or _depth(call) or _has_angles(call.args)
-        else:
-            stays = _depth(call) > _DEEPEST
-        is_function = _name_of(call) not in _NO_FUNCTIONS
-        outer += is_function
-        new = mutator.default_mutate(call)
-        outer -= is_function
-        if function is None or stays:
-            return new
-        (argument,) = new.args
-        x = tirx.Var("x", "float32")
-        value = tirx.Let(x, _cast(argument, "float32"), function(x))
-        return _cast(value, str(call.ty))
-
-    return structural_mutate(expression, [(ir.Call, see)])
+def is_vector(call: ir.Call) -> bool:
+    """Whether a function is computed for a vector at once."""
+    return name_of(call) in FUNCTIONS and str(call.ty) in ("float32", "float16")
 
 
-def _function_of(call: ir.Call) -> Callable[[Any], Any] | None:
-    """Return what writes out a call; None if it stays as it is."""
-    if str(call.ty) not in ("float32", "float16"):
-        return None
-    return _FUNCTIONS.get(_name_of(call))
-
-
-def _name_of(call: ir.Call) -> str:
+def name_of(call: ir.Call) -> str:
+    """Return the name of the function that is called."""
     return getattr(call.op, "name", "").rpartition(".")[2]
-
-
-def _depth(call: ir.Call) -> int:
-    """Return how many of the functions are nested in each other in `call`."""
-    depth = deepest = 0
-
-    def see(call: ir.Call, visitor: Any) -> None:
-        nonlocal depth, deepest
-        step = _function_of(call) is not None and _name_of(call) not in _ANGLES
-        depth += step
-        deepest = max(deepest, depth)
-        visitor.default_visit(call)
-        depth -= step
-
-    structural_visit(call, [(ir.Call, see)])
-    return deepest
-
-
-def _has_angles(values: Any) -> bool:
-    """Whether there are sines or cosines in expressions."""
-    found: list[ir.Call] = []
-
-    def see(call: ir.Call) -> None:
-        if _function_of(call) is not None and _name_of(call) in _ANGLES:
-            found.append(call)
-
-    for value in values:
-        structural_walk(value, [(ir.Call, see)])
-    return bool(found)
-
-
-def _cast(value: Any, dtype: str) -> Any:
-    return value if str(value.ty) == dtype else value.astype(dtype)
 
 
 def _f(value: float) -> Any:
@@ -140,16 +78,11 @@ def _i(value: int) -> Any:
 
 
 def _bits(value: Any) -> Any:
-    return tirx.reinterpret("int32", value)
+    return tirx.reinterpret(like("int32", value), value)
 
 
 def _float(bits: Any) -> Any:
-    return tirx.reinterpret("float32", bits)
-
-
-def _let(value: Any, body: Callable[[Any], Any]) -> Any:
-    var = tirx.Var("t", str(value.ty))
-    return tirx.Let(var, value, body(var))
+    return tirx.reinterpret(like("float32", bits), bits)
 
 
 def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
@@ -161,20 +94,22 @@ def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
 
 def _exp(x: Any) -> Any:
     # Beyond these limits it is 0, and infinite. A comparison with NaN is false, which keeps it.
-    limited = tirx.Select(x > _f(89.0), _f(89.0), tirx.Select(x < _f(-104.0), _f(-104.0), x))
+    limited = select(x > _f(89.0), _f(89.0), select(x < _f(-104.0), _f(-104.0), x))
 
-    def scaled(n: Any, x: Any) -> Any:
+    def scaled(whole: Any, x: Any) -> Any:
+        n = convert(whole, "float32")
         r = x - n * _f(_LN2_HIGH) - n * _f(_LN2_LOW)
-        value = _let(r, lambda r: r * r * _polynomial(r, _EXP) + r + _f(1.0))
+        value = let(r, lambda r: r * r * _polynomial(r, _EXP) + r + _f(1.0))
         # In two factors, since 2**n itself may be no normal number.
-        whole = n.astype("int32")
         half = whole >> _i(1)
         return value * _power_of_two(half) * _power_of_two(whole - half)
 
-    return _let(
-        limited,
-        lambda x: _let(tirx.floor(x * _f(_LOG2_E) + _f(0.5)), lambda n: scaled(n, x)),
-    )
+    def rounded(x: Any) -> Any:
+        # The last bits of the sum are the integer nearest to x / log(2). They are some integer for
+        # NaN too, whose conversion to an integer is undefined.
+        return _bits(x * _f(_LOG2_E) + _f(_ROUNDER)) - _i(_ROUNDER_BITS)
+
+    return let(limited, lambda x: let(rounded(x), lambda whole: scaled(whole, x)))
 
 
 def _power_of_two(exponent: Any) -> Any:
@@ -184,8 +119,8 @@ def _power_of_two(exponent: Any) -> Any:
 def _log(x: Any) -> Any:
     least = _f(1.17549435e-38)
     # What has no full mantissa is made larger first.
-    normal = tirx.Select(x < least, x * _f(2.0**23), x)
-    shift = tirx.Select(x < least, _i(23), _i(0))
+    normal = select(x < least, x * _f(2.0**23), x)
+    shift = select(x < least, _i(23), _i(0))
 
     def of_bits(bits: Any) -> Any:
         # The mantissa's interval is moved from [1, 2) to [sqrt(1/2), sqrt(2)).
@@ -197,24 +132,17 @@ def _log(x: Any) -> Any:
             tail = f * f * f * _polynomial(f, _LOG) + e * _f(_LN2_LOW)
             return (tail - f * f * _f(0.5)) + f + e * _f(_LN2_HIGH)
 
-        return _let(
+        return let(
             mantissa - _f(1.0),
-            lambda f: _let(exponent.astype("float32"), lambda e: value(f, e)),
+            lambda f: let(convert(exponent, "float32"), lambda e: value(f, e)),
         )
 
     infinity, nan = _float(_i(0x7F800000)), _float(_i(0x7FC00000))
-    result = _let(_bits(normal), of_bits)
-    result = tirx.Select(x < infinity, result, x)  # infinity and NaN are their own
-    return tirx.Select(x > _f(0.0), result, tirx.Select(x < _f(0.0), nan, _log_of_rest(x)))
-
-
-def _log_of_rest(x: Any) -> Any:
-    """Return minus infinity for zeros, and NaN for itself."""
-    return tirx.Select(_is_zero(x), _float(_i(-0x800000)), x)
-
-
-def _is_zero(x: Any) -> Any:
-    return (_bits(x) & _i(0x7FFFFFFF)) == _i(0)
+    result = let(_bits(normal), of_bits)
+    result = select(x < infinity, result, x)  # infinity and NaN are their own
+    # The rest is zero, or a subnormal number to threads that take those for zeros; and NaN.
+    rest = select(tirx.isnan(x), x, _float(_i(-0x800000)))
+    return select(x > _f(0.0), result, select(x < _f(0.0), nan, rest))
 
 
 def _absolute(x: Any) -> Any:
@@ -227,35 +155,33 @@ def _with_sign_of(value: Any, x: Any) -> Any:
 
 def _tanh(x: Any) -> Any:
     def of_absolute(a: Any) -> Any:
-        small = _let(a * a, lambda u: a + a * u * _polynomial(u, _TANH))
+        small = let(a * a, lambda u: a + a * u * _polynomial(u, _TANH))
         large = _f(1.0) - _f(2.0) / (_exp(a + a) + _f(1.0))
-        return _with_sign_of(tirx.Select(a < _f(_TANH_SMALL), small, large), x)
+        return _with_sign_of(select(a < _f(_TANH_SMALL), small, large), x)
 
-    return _let(_absolute(x), of_absolute)
+    return let(_absolute(x), of_absolute)
 
 
 def _sigmoid(x: Any) -> Any:
     # Of minus the absolute value, so that nothing cancels and nothing overflows.
-    return _let(
-        _exp(-_absolute(x)), lambda e: tirx.Select(x >= _f(0.0), _f(1.0), e) / (_f(1.0) + e)
-    )
+    return let(_exp(-_absolute(x)), lambda e: select(x >= _f(0.0), _f(1.0), e) / (_f(1.0) + e))
 
 
 def _erf(x: Any) -> Any:
     def of_absolute(a: Any) -> Any:
-        small = _let(a * a, lambda u: a + a * _polynomial(u, _ERF))
-        limited = tirx.Select(a > _f(3.93), _f(3.93), a)
-        large = _f(1.0) - _let(limited, lambda a: _exp(_polynomial(a, _LOG_ERFC)))
-        return _with_sign_of(tirx.Select(a < _f(1.0), small, large), x)
+        small = let(a * a, lambda u: a + a * _polynomial(u, _ERF))
+        limited = select(a > _f(3.93), _f(3.93), a)
+        large = _f(1.0) - let(limited, lambda a: _exp(_polynomial(a, _LOG_ERFC)))
+        return _with_sign_of(select(a < _f(1.0), small, large), x)
 
-    return _let(_absolute(x), of_absolute)
+    return let(_absolute(x), of_absolute)
 
 
 def _sin(x: Any) -> Any:
     def of_sine(value: Any) -> Any:
         return _float(_bits(value) ^ (_bits(x) & _i(-0x80000000)))
 
-    return _let(_of_angle(x, 0), of_sine)
+    return let(_of_angle(x, 0), of_sine)
 
 
 def _cos(x: Any) -> Any:
@@ -266,17 +192,17 @@ def _of_angle(x: Any, quarters: int) -> Any:
     """Return the sine of |x| and so many quarter turns."""
 
     def of_quarter(n: Any, r: Any) -> Any:
-        sine = _let(r * r, lambda u: r + r * u * _polynomial(u, _SIN))
-        cosine = _let(r * r, lambda u: u * u * _polynomial(u, _COS) - _f(0.5) * u + _f(1.0))
-        value = tirx.Select((n & _i(1)) == _i(0), sine, cosine)
+        sine = let(r * r, lambda u: r + r * u * _polynomial(u, _SIN))
+        cosine = let(r * r, lambda u: u * u * _polynomial(u, _COS) - _f(0.5) * u + _f(1.0))
+        value = select((n & _i(1)) > _i(0), cosine, sine)
         return _float(_bits(value) ^ ((n & _i(2)) << _i(30)))
 
     def of_finite(a: Any) -> Any:
-        return _reduce(a, lambda n, r: _let(n + _i(quarters), lambda n: of_quarter(n, r)))
+        return _reduce(a, lambda n, r: let(n + _i(quarters), lambda n: of_quarter(n, r)))
 
     infinity, nan = _float(_i(0x7F800000)), _float(_i(0x7FC00000))
-    result = _let(tirx.Select(_absolute(x) < infinity, _absolute(x), _f(0.0)), of_finite)
-    return tirx.Select(_absolute(x) < infinity, result, nan)
+    result = let(select(_absolute(x) < infinity, _absolute(x), _f(0.0)), of_finite)
+    return select(_absolute(x) < infinity, result, nan)
 
 
 def _reduce(a: Any, body: Callable[[Any, Any], Any]) -> Any:
@@ -292,11 +218,11 @@ def _reduce(a: Any, body: Callable[[Any, Any], Any]) -> Any:
         for first in reversed(range(4)):
             value = _d(_CHUNKS[first + k] * 2.0 ** (-_BITS * (first + k + 1)))
             whole_turns = exponent >= _i(23 + _BITS * (first + 1))
-            result = value if result is None else tirx.Select(whole_turns, result, value)
+            result = value if result is None else select(whole_turns, result, value)
         return result
 
     def fraction(turns: Any) -> Any:
-        return _let(turns, lambda t: t - tirx.floor(t + _d(0.5)))
+        return let(turns, lambda t: t - tirx.floor(t + _d(0.5)))
 
     def of_parts(f0: Any, f1: Any, f2: Any, f3: Any) -> Any:
         quarters = tirx.floor(_d(4.0) * (f0 + f1 + f2) + _d(0.5))
@@ -304,27 +230,27 @@ def _reduce(a: Any, body: Callable[[Any, Any], Any]) -> Any:
         def of_quarters(q: Any) -> Any:
             # The first difference and the first sum are exact.
             rest = (f0 - q * _d(0.25)) + f1 + f2 + f3
-            radians = (rest * _d(6.283185307179586)).astype("float32")
-            return _let(radians, lambda r: body(q.astype("int32"), r))
+            radians = convert(rest * _d(6.283185307179586), "float32")
+            return let(radians, lambda r: body(convert(q, "int32"), r))
 
-        return _let(quarters, of_quarters)
+        return let(quarters, of_quarters)
 
     def of_wide(w: Any) -> Any:
         f0, f1 = (fraction(w * chunk(k)) for k in (0, 1))
         f2, f3 = (w * chunk(k) for k in (2, 3))
-        return _let(
+        return let(
             f0,
-            lambda f0: _let(f1, lambda f1: _let(f2, lambda f2: of_parts(f0, f1, f2, f3))),
+            lambda f0: let(f1, lambda f1: let(f2, lambda f2: of_parts(f0, f1, f2, f3))),
         )
 
-    return _let(a.astype("float64"), of_wide)
+    return let(convert(a, "float64"), of_wide)
 
 
 def _d(value: float) -> Any:
     return tirx.const(value, "float64")
 
 
-_FUNCTIONS = {
+FUNCTIONS = {
     "exp": _exp,
     "log": _log,
     "tanh": _tanh,

@@ -723,12 +723,6 @@ def test_size_that_no_signature_can_say():
         tftvm.build(te.compute(shape, lambda i: i))
 
 
-def test_outputs_before_inputs():
-    x, y = _tensors()
-    with pytest.raises(ValueError, match="'x', which it reads, comes after 'y', which it writes"):
-        tftvm.build(te.create_prim_func([y, x]))
-
-
 def test_function_that_writes_nothing():
     @T.prim_func(s_tir=True)
     def nothing(x: T.Buffer((4,), "float32")):

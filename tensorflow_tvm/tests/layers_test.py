@@ -546,7 +546,7 @@ def test_an_op_is_stored_as_what_has_been_compiled():
     op = tftvm.op(_scale, gradient=_scale_grad)  # for each shape
     layer = TVMLayer(op, [Weight("w", last_of, "ones")])
     assert layer.compute_output_shape((None, 3)) == (None, 3)
-    with pytest.raises(ValueError, match="has not been. Call the layer first, or give it a func"):
+    with pytest.raises(ValueError, match="has not been. Call the layer first, give it a functi"):
         layer.get_config()
     layer(tf.ones([2, 3]))
     again = _again(layer)

@@ -282,6 +282,11 @@ def symbolic() -> list[te.Tensor]:
     return [x, te.compute(x.shape, lambda i: x[i] + 1.0, name="y")]
 
 
+def output_first() -> tvm.tirx.PrimFunc:
+    x = te.placeholder((4,), "float32", name="x")
+    return te.create_prim_func([te.compute((4,), lambda i: x[i] + 1.0, name="y"), x])
+
+
 def scheduled() -> tvm.s_tir.Schedule:
     return tvm.s_tir.Schedule(te.create_prim_func(product()))
 
@@ -292,6 +297,7 @@ def scheduled() -> tvm.s_tir.Schedule:
         (symbolic(), {"name": "f"}, ValueError, "Cannot tune 'f': its sizes n are not known"),
         (scheduled(), {}, ValueError, "Cannot tune 'main': its author has scheduled it"),
         (scaled, {}, ValueError, "Cannot tune 'scaled': it takes the attrs k"),
+        (output_first(), {}, ValueError, "Cannot tune 'main': an input comes after an output"),
         (3, {}, TypeError, "Given int; expected TE tensors"),
         (product(), {"trials": 0}, ValueError, "trials must be an integer of at least 1, given 0"),
         (product(), {"trials": 2.5}, ValueError, "trials must be an integer"),

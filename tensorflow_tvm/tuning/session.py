@@ -155,14 +155,15 @@ class _Task:
         self._where = f"Cannot tune '{name}'"
         (function,) = prim_functions.collect(obj).values()
         with compiler.explain_failure(self._where):
-            self._signature: Signature = prim_functions.signature_of(function)
-            self._refuse(function)
+            self._signature: Signature
+            self._signature, arg_spec = prim_functions.describe(function)
+            self._refuse(function, arg_spec)
             self._guarded = guard(function, target)
             self._default = schedules.by_rules(self._guarded.function, target, libm)
         self._plain = schedules.unscheduled_for_tuning(self._guarded.function, libm)
         self._target = target
 
-    def _refuse(self, function: tirx.PrimFunc) -> None:
+    def _refuse(self, function: tirx.PrimFunc, arg_spec: tuple[str, ...]) -> None:
         if schedules.is_scheduled(function):
             raise ValueError(
                 "its author has scheduled it, and that is kept. Give the function without its "
@@ -185,6 +186,11 @@ class _Task:
             raise ValueError(
                 f"it takes the attrs {', '.join(attrs)}, whose values are not known. Make them "
                 "constants"
+            )
+        if any(entry.startswith("args") for entry in arg_spec[len(self._signature.inputs) :]):
+            raise ValueError(
+                "an input comes after an output, and functions are measured whose outputs come "
+                "last. Change the order of its parameters"
             )
 
     def run(

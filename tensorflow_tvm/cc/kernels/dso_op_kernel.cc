@@ -27,7 +27,6 @@ limitations under the License.
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "dlpack/dlpack.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/tensor.h"
@@ -100,14 +99,15 @@ class DSOOp : public tensorflow::OpKernel {
     if (library_count > 0) library_index_ = inputs;
     if (shape_count > 0) shapes_index_ = inputs + library_count;
 
-    static_shapes_.resize(call_.callee().output_shapes.size());
-    for (size_t i = 0; i < static_shapes_.size(); ++i) {
-      OP_REQUIRES_OK(ctx, MakeShape(call_.callee().output_shapes[i], i, &static_shapes_[i]));
-    }
-    const int shapes = shape_count > 0 ? shape_count : static_cast<int>(static_shapes_.size());
+    const std::vector<std::vector<int64_t>>& known = call_.callee().output_shapes;
+    const int shapes = shape_count > 0 ? shape_count : static_cast<int>(known.size());
     OP_REQUIRES(ctx, shapes == 0 || shapes == outputs,
                 absl::InvalidArgumentError(absl::StrCat(Name(), ": expected ", outputs,
                                                         " output shapes, given ", shapes)));
+    if (shape_count == 0) static_shapes_.resize(known.size());
+    for (size_t i = 0; i < static_shapes_.size(); ++i) {
+      OP_REQUIRES_OK(ctx, MakeShape(known[i], i, &static_shapes_[i]));
+    }
     if (shapes > 0 || inputs > 0 || call_.returns_outputs()) return;
     for (int i = 0; i < outputs; ++i) {
       OP_REQUIRES(ctx, call_.SpecOf(i) != nullptr,
@@ -201,19 +201,7 @@ class DSOOp : public tensorflow::OpKernel {
                                                      " must be a vector, given a tensor of shape ",
                                                      given.shape().DebugString()));
     }
-    // Read as bytes: Tensor::flat() ends the process on memory that is not aligned.
-    const char* data = given.tensor_data().data();
-    Dims dims(given.NumElements());
-    for (size_t i = 0; i < dims.size(); ++i) {
-      if (given.dtype() == tensorflow::DT_INT32) {
-        int32_t dim;
-        std::memcpy(&dim, data + i * sizeof(dim), sizeof(dim));
-        dims[i] = dim;
-      } else {
-        std::memcpy(&dims[i], data + i * sizeof(int64_t), sizeof(int64_t));
-      }
-    }
-    return MakeShape(dims, output, shape);
+    return MakeShape(ReadDims(given), output, shape);
   }
 
   absl::Status OutputShape(OpKernelContext* ctx, int output, const SymbolValues* symbols,
@@ -237,12 +225,8 @@ class DSOOp : public tensorflow::OpKernel {
   }
 
   absl::Status MakeShape(absl::Span<const int64_t> dims, int output, TensorShape* shape) const {
-    if (absl::Status s = TensorShape::BuildTensorShape(dims, shape); !s.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(Name(), ": output ", output,
-                                                     " cannot have shape [",
-                                                     absl::StrJoin(dims, ","), "]: ", s.message()));
-    }
-    return absl::OkStatus();
+    TF_RETURN_IF_ERROR(call_.CheckShape(dims, "output", output));
+    return TensorShape::BuildTensorShape(dims, shape);
   }
 
   absl::Status CheckSize(const TensorShape& shape, const char* role, int index) const {

@@ -22,6 +22,7 @@ limitations under the License.
 #include "absl/types/span.h"
 #include "dlpack/dlpack.h"
 #include "tensorflow/core/framework/tensor_shape.h"
+#include "tensorflow_tvm/cc/runtime/dims.h"
 
 namespace tensorflow_tvm {
 
@@ -45,12 +46,8 @@ class TensorViews {
     int64_t* const dims = next_;
     int64_t* const strides = dims + rank;
     next_ = strides + rank;
-    int64_t stride = 1;
-    for (int i = rank - 1; i >= 0; --i) {
-      dims[i] = shape.dim_size(i);
-      strides[i] = stride;
-      stride *= dims[i];
-    }
+    for (int i = 0; i < rank; ++i) dims[i] = shape.dim_size(i);
+    FillStrides(dims, rank, strides);
     *next_tensor_++ = DLTensor{data, device_, rank, dtype, dims, strides, /*byte_offset=*/0};
   }
 

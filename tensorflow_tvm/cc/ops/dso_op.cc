@@ -25,6 +25,7 @@ limitations under the License.
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow_tvm/cc/runtime/callee.h"
+#include "tensorflow_tvm/cc/runtime/dims.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
 #include "tensorflow_tvm/cc/runtime/signature.h"
 
@@ -58,17 +59,37 @@ absl::StatusOr<std::vector<DLDataType>> ToDLDataTypes(
   return result;
 }
 
+/// Checks that TensorFlow can hold output `output` if it has sizes `dims`, of which -1 is unknown
+/// if `may_be_unknown`. It ends the process on other shapes when it optimises a graph.
+absl::Status CheckOutput(int output, DLDataType dtype, absl::Span<const int64_t> dims,
+                         bool may_be_unknown) {
+  absl::Status status = CheckDims(dims, dtype.bits, may_be_unknown);
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(absl::StrCat("output ", output, " cannot have shape ",
+                                                 DimsToString(dims), ": ", status.message(), "."));
+}
+
+absl::Status CheckOutput(InferenceContext* c, int output, DLDataType dtype, ShapeHandle shape) {
+  if (!c->RankKnown(shape)) return absl::OkStatus();
+  std::vector<int64_t> dims;
+  for (int i = 0; i < c->Rank(shape); ++i) dims.push_back(c->Value(c->Dim(shape, i)));
+  return CheckOutput(output, dtype, dims, /*may_be_unknown=*/true);
+}
+
 /// The shape that input `index`, a vector of dimensions, gives output `output`.
-absl::Status ShapeOfTensor(InferenceContext* c, int index, const std::string& function, int output,
+absl::Status ShapeOfTensor(InferenceContext* c, int index, int output, DLDataType dtype,
                            ShapeHandle* shape) {
-  // TensorFlow's graph optimiser ends the process on a shape with more dimensions than it knows.
+  // A number that is known is a size; to TensorFlow, -1 would be one that is not known.
+  const tensorflow::Tensor* known = c->input_tensor(index);
+  if (known != nullptr && known->dims() == 1) {
+    TF_RETURN_IF_ERROR(CheckOutput(output, dtype, ReadDims(*known), /*may_be_unknown=*/false));
+  }
   const ShapeHandle vector = c->input(index);
   if (c->RankKnown(vector) && c->Rank(vector) == 1 &&
-      c->Value(c->Dim(vector, 0)) > TensorShape::MaxDimensions()) {
-    return absl::InvalidArgumentError(absl::StrCat("TVM function '", function, "': output ", output,
-                                                   " cannot have ", c->Value(c->Dim(vector, 0)),
-                                                   " dimensions; a tensor has at most ",
-                                                   TensorShape::MaxDimensions(), "."));
+      c->Value(c->Dim(vector, 0)) > kMostDimensions) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("output ", output, " cannot have ", c->Value(c->Dim(vector, 0)),
+                     " dimensions; a tensor has at most ", kMostDimensions, "."));
   }
   return c->MakeShapeFromShapeTensor(index, shape);
 }
@@ -146,10 +167,14 @@ absl::Status DSOOpShape(InferenceContext* c) {
   for (int i = 0; i < c->num_outputs(); ++i) {
     ShapeHandle shape = c->UnknownShape();
     if (shape_count > 0) {
-      TF_RETURN_IF_ERROR(ShapeOfTensor(c, first_shape + i, callee->function, i, &shape));
+      TF_RETURN_IF_ERROR(
+          Named(*callee, ShapeOfTensor(c, first_shape + i, i, (*outputs)[i], &shape)));
     } else if (known_count > 0) {
+      const std::vector<int64_t>& dims = callee->output_shapes[i];
+      TF_RETURN_IF_ERROR(Named(*callee, CheckOutput(i, (*outputs)[i], dims,
+                                                    /*may_be_unknown=*/false)));
       TensorShape known;
-      TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape(callee->output_shapes[i], &known));
+      TF_RETURN_IF_ERROR(Named(*callee, TensorShape::BuildTensorShape(dims, &known)));
       TF_RETURN_IF_ERROR(c->MakeShapeFromTensorShape(known, &shape));
     } else if (!from_signature[i].has_value() && !inputs->empty() && !callee->returns_outputs()) {
       shape = c->input(0);
@@ -165,6 +190,7 @@ absl::Status DSOOpShape(InferenceContext* c) {
       }
       shape = both;
     }
+    TF_RETURN_IF_ERROR(Named(*callee, CheckOutput(c, i, (*outputs)[i], shape)));
     c->set_output(i, shape);
   }
   return absl::OkStatus();

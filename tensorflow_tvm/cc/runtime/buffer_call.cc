@@ -183,7 +183,7 @@ class BufferCallImpl final : public BufferCall {
     for (size_t i = 0; i < call_.output_dtypes().size(); ++i) {
       std::optional<Dims> said;
       if (!given.empty()) said = given[i];
-      if (given.empty() && !known.empty()) said.emplace(known[i].begin(), known[i].end());
+      if (given.empty() && i < known.size()) said.emplace(known[i].begin(), known[i].end());
       Dims& shape = shapes.emplace_back();
       const TensorSpec* spec = call_.SpecOf(i);
       if (spec != nullptr && !(call_.returns_outputs() && IsOpen(*spec, *symbols))) {

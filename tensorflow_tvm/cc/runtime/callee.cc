@@ -16,6 +16,7 @@ limitations under the License.
 #include "tensorflow_tvm/cc/runtime/callee.h"
 
 #include <algorithm>
+#include <limits>
 #include <mutex>
 
 #include "absl/container/flat_hash_map.h"
@@ -27,6 +28,7 @@ limitations under the License.
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "tensorflow_tvm/cc/runtime/text.h"
 #include "tensorflow_tvm/cc/runtime/tvm_device.h"
 #include "tvm/ffi/container/array.h"
 #include "tvm/ffi/container/map.h"
@@ -76,9 +78,31 @@ int NestingOf(absl::string_view json) {
   return deepest;
 }
 
+/// The error that the attribute cannot be read, of a function if it is known which. `json` may be
+/// anything.
+absl::Status CannotRead(const Callee& callee, absl::string_view json, absl::string_view why) {
+  const std::string whose = callee.function.empty()
+                                ? ""
+                                : absl::StrCat("TVM function '", callee.function, "' of library '",
+                                               callee.library_name, "': ");
+  return absl::InvalidArgumentError(
+      Printable(absl::StrCat(whose, "attribute 'callee' of a TVM op cannot be read: ", why,
+                             "; given: ", json.substr(0, 200))));
+}
+
 constexpr absl::string_view kInputs = "args";
 constexpr absl::string_view kOutputs = "rets";
 constexpr absl::string_view kAttrs = "attrs";
+
+/// Reads what messages call the function, so that they can about the rest.
+void ReadNames(const ffi::json::Object& object, Callee* callee) {
+  for (const auto& [key, value] : object) {
+    const auto text = value.as<ffi::String>();
+    if (!text.has_value()) continue;
+    if (key.cast<ffi::String>() == "function") callee->function = *text;
+    if (key.cast<ffi::String>() == "library_name") callee->library_name = *text;
+  }
+}
 
 void Read(const ffi::json::Object& object, Callee* callee) {
   for (const auto& [key_any, value] : object) {
@@ -116,7 +140,11 @@ void Read(const ffi::json::Object& object, Callee* callee) {
       }
     } else if (key == "in_place") {
       for (const ffi::Any& input : value.cast<ffi::json::Array>()) {
-        callee->in_place.push_back(static_cast<int>(input.cast<int64_t>()));
+        const int64_t index = input.cast<int64_t>();
+        if (index < 0 || index > std::numeric_limits<int>::max()) {
+          TVM_FFI_THROW(ValueError) << "in_place has " << index << ", which is no input";
+        }
+        callee->in_place.push_back(static_cast<int>(index));
       }
     } else if (key == "owned_tensors") {
       callee->owned_tensors = value.cast<bool>();
@@ -233,14 +261,18 @@ absl::Status Callee::CheckTensors(absl::Span<const DLDataType> inputs,
 absl::StatusOr<Callee> Callee::Parse(const std::string& json) {
   Callee callee;
   if (NestingOf(json) > kDeepestNesting) {  // the parser is recursive
-    return absl::InvalidArgumentError("attribute 'callee' of a TVM op is nested too deeply");
+    return CannotRead(callee, json, "it is nested too deeply");
   }
+  // Names in it become parts of messages, which Python decodes.
+  if (!IsUtf8(json)) return CannotRead(callee, json, "it is not UTF-8");
   try {
-    Read(ffi::json::Parse(json).cast<ffi::json::Object>(), &callee);
+    const auto object = ffi::json::Parse(json).cast<ffi::json::Object>();
+    ReadNames(object, &callee);
+    Read(object, &callee);
+  } catch (const ffi::Error& error) {
+    return CannotRead(callee, json, error.message());
   } catch (const std::exception& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("attribute 'callee' of a TVM op cannot be read: ", error.what(),
-                     "; given: ", absl::string_view(json).substr(0, 200)));
+    return CannotRead(callee, json, error.what());
   }
   if (absl::Status s = Check(callee); !s.ok()) return s;
   if (callee.memory_align < kLeastAlignment) callee.memory_align = kLeastAlignment;

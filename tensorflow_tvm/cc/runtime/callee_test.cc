@@ -203,6 +203,16 @@ void TestErrors() {
       {R"({"device": "opencl:-1"})", "unknown TVM device"},
       {R"({"device": "opencl:99999999999"})", "unknown TVM device"},
       {R"({"from_the_future": 1})", "unknown key 'from_the_future'"},
+      {R"({"digest": "d", "function": "f", "in_place": [-1]})", "in_place has -1"},
+      {R"({"digest": "d", "function": "f", "in_place": [4294967296]})", "in_place has 4294967296"},
+      {R"({"digest": "d", "function": "f", "output_shapes": [[1e999]]})", "cannot be read"},
+      {R"({"digest": "d", "function": "f", "output_shapes": [[Infinity]]})", "cannot be read"},
+      {"{\"function\": \"\xff\"}", "it is not UTF-8; given: {\"function\": \"\\xff\"}"},
+      {R"({"function": "\ud800"})", "cannot be read"},
+      // Messages name the function and its library as soon as it is known which.
+      {R"({"attrs": 1, "library_name": "a.so", "function": "f"})",
+       "TVM function 'f' of library 'a.so': attribute 'callee'"},
+      {R"({"function": "f", "library_name": 3})", "TVM function 'f' of library 'library': "},
   };
   for (const auto& test : cases) {
     absl::Status status = Callee::Parse(test.json).status();

@@ -15,6 +15,7 @@ limitations under the License.
 
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
 
+#include <cstring>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -118,6 +119,22 @@ absl::StatusOr<DLDataType> DLDataTypeFromName(absl::string_view name) {
     if (known == name) return dtype;
   }
   return absl::InvalidArgumentError(absl::StrCat("unknown dtype '", name, "'"));
+}
+
+absl::InlinedVector<int64_t, 8> ReadDims(const tensorflow::Tensor& vector) {
+  // Read as bytes: Tensor::flat() ends the process on memory that is not aligned.
+  const char* data = vector.tensor_data().data();
+  absl::InlinedVector<int64_t, 8> dims(vector.NumElements());
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (vector.dtype() == tensorflow::DT_INT32) {
+      int32_t dim;
+      std::memcpy(&dim, data + i * sizeof(dim), sizeof(dim));
+      dims[i] = dim;
+    } else {
+      std::memcpy(&dims[i], data + i * sizeof(int64_t), sizeof(int64_t));
+    }
+  }
+  return dims;
 }
 
 }  // namespace tensorflow_tvm

@@ -16,9 +16,11 @@ limitations under the License.
 #ifndef TENSORFLOW_TVM_CC_RUNTIME_DLPACK_BRIDGE_H_
 #define TENSORFLOW_TVM_CC_RUNTIME_DLPACK_BRIDGE_H_
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "dlpack/dlpack.h"
+#include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/framework/types.pb.h"
 
 namespace tensorflow_tvm {
@@ -28,6 +30,9 @@ absl::StatusOr<DLDataType> ToDLDataType(tensorflow::DataType dtype);
 
 /// The DLPack type that signatures call `name`, as in "float32".
 absl::StatusOr<DLDataType> DLDataTypeFromName(absl::string_view name);
+
+/// The sizes that a vector of int32 or int64 has.
+absl::InlinedVector<int64_t, 8> ReadDims(const tensorflow::Tensor& vector);
 
 }  // namespace tensorflow_tvm
 

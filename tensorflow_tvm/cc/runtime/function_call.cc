@@ -24,6 +24,8 @@ limitations under the License.
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tensorflow_tvm/cc/runtime/dims.h"
+#include "tensorflow_tvm/cc/runtime/text.h"
 #include "tensorflow_tvm/cc/runtime/tvm_device.h"
 #include "tvm/ffi/container/array.h"
 #include "tvm/ffi/dtype.h"
@@ -45,15 +47,11 @@ std::string Shortened(std::string value) {
   return value;
 }
 
-std::string Describe(absl::Span<const int64_t> dims) {
-  return absl::StrCat("[", absl::StrJoin(dims, ","), "]");
-}
-
 /// The tensors' types and shapes as TVM writes them, "(float32[2,3], int64[])".
 std::string Describe(absl::Span<const DLTensor> tensors) {
   const auto describe = [](std::string* out, const DLTensor& tensor) {
     absl::StrAppend(out, std::string(ffi::DLDataTypeToString(tensor.dtype)),
-                    Describe(absl::MakeConstSpan(tensor.shape, tensor.ndim)));
+                    DimsToString(absl::MakeConstSpan(tensor.shape, tensor.ndim)));
   };
   return absl::StrCat("(", absl::StrJoin(tensors, ", ", describe), ")");
 }
@@ -172,8 +170,19 @@ absl::Status FunctionCall::OutputDims(int i, const SymbolValues& symbols, Dims* 
   return absl::OkStatus();
 }
 
+absl::Status FunctionCall::CheckShape(absl::Span<const int64_t> dims, absl::string_view role,
+                                      int index) const {
+  const DLDataType dtype = (role == "input" ? input_dtypes_ : output_dtypes_)[index];
+  absl::Status status = CheckDims(dims, dtype.bits);
+  if (ABSL_PREDICT_TRUE(status.ok())) return status;
+  return absl::InvalidArgumentError(absl::StrCat(Name(), ": ", role, " ", index,
+                                                 " cannot have shape ", DimsToString(dims), ": ",
+                                                 status.message()));
+}
+
 absl::Status FunctionCall::CheckSize(absl::Span<const int64_t> dims, absl::string_view role,
                                      int index) const {
+  if (absl::Status s = CheckShape(dims, role, index); !s.ok()) return s;
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   int64_t elements = 1;
   bool fits = true;
@@ -182,7 +191,7 @@ absl::Status FunctionCall::CheckSize(absl::Span<const int64_t> dims, absl::strin
   }
   if (ABSL_PREDICT_TRUE(fits && elements <= kMost)) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(Name(), ": ", role, " ", index, " has shape ", Describe(dims),
+      absl::StrCat(Name(), ": ", role, " ", index, " has shape ", DimsToString(dims),
                    "; TVM functions count elements in 32 bits, so that at most ", kMost,
                    " are allowed. Split the tensor and call the function on the parts"));
 }
@@ -220,7 +229,8 @@ absl::Status FunctionCall::Invoke(const LibraryFunction& function, CallContext* 
   try {
     code = function.call(function.self, arguments.data(), static_cast<int>(arguments.size()), &raw);
   } catch (const std::exception& error) {  // against tvm-ffi's rules, and fatal to TensorFlow
-    return absl::InternalError(absl::StrCat(Name(), " threw an exception: ", error.what()));
+    return absl::InternalError(
+        absl::StrCat(Name(), " threw an exception: ", Printable(error.what())));
   } catch (...) {
     return absl::InternalError(absl::StrCat(Name(), " threw an exception"));
   }
@@ -301,7 +311,7 @@ absl::Status FunctionCall::CheckReturned(int output, const ffi::Tensor& tensor, 
       fits = *size < 0 || *size == dims[i];
     }
     if (!fits) {
-      return RefuseReturned(output, absl::StrCat("has shape ", Describe(dims), "; expected ",
+      return RefuseReturned(output, absl::StrCat("has shape ", DimsToString(dims), "; expected ",
                                                  spec->text, " (", symbols->ToString(), ")"));
     }
   }
@@ -317,8 +327,8 @@ absl::Status FunctionCall::CallError(CallContext* context, absl::Span<const DLTe
   std::string message = "the function failed without saying why";
   if (error != nullptr && error->IsInstance<ffi::ErrorObj>()) {
     const auto* details = static_cast<const ffi::ErrorObj*>(error.get());
-    kind.assign(details->kind.data, details->kind.size);
-    message.assign(details->message.data, details->message.size);
+    kind = Printable({details->kind.data, details->kind.size});
+    message = Printable({details->message.data, details->message.size});
   }
   absl::StatusCode status_code = CodeOfErrorKind(kind);
   if (absl::StrContains(message, "Cannot find function") && !IsTvmRuntimeLoaded()) {

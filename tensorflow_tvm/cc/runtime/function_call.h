@@ -98,7 +98,11 @@ class FunctionCall {
   /// The sizes of output `i` by the signature, which must say them.
   absl::Status OutputDims(int i, const SymbolValues& symbols, Dims* dims) const;
 
-  /// Generated code counts elements in 32 bits: beyond that it reads and writes other memory.
+  /// Checks that TensorFlow can hold input or output (`role`) `index` if it has these sizes.
+  absl::Status CheckShape(absl::Span<const int64_t> dims, absl::string_view role, int index) const;
+
+  /// The same, and that TVM functions can. Generated code counts elements in 32 bits: beyond that
+  /// it reads and writes other memory.
   absl::Status CheckSize(absl::Span<const int64_t> dims, absl::string_view role, int index) const;
 
   /// Calls the function. Where it returns its outputs, none are passed, and `result` is for

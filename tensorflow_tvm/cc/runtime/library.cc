@@ -33,6 +33,8 @@ limitations under the License.
 #include "tensorflow_tvm/cc/runtime/cpu_features.h"
 #include "tensorflow_tvm/cc/runtime/elf_file.h"
 #include "tensorflow_tvm/cc/runtime/sha256.h"
+#include "tensorflow_tvm/cc/runtime/system_error.h"
+#include "tensorflow_tvm/cc/runtime/text.h"
 #include "tensorflow_tvm/cc/runtime/trust.h"
 #include "tvm/ffi/c_api.h"
 #include "tvm/ffi/error.h"
@@ -94,8 +96,10 @@ class TvmRuntime {
     };
     void* handle = open(kTvmRuntime);
     if (handle == nullptr) {
+      const std::string error = LastLoaderError();
+      if (HasNoDescriptorsLeft()) return NoDescriptorsLeft("the TVM runtime cannot be loaded");
       return absl::FailedPreconditionError(absl::StrCat(
-          "the TVM runtime (libtvm_runtime.so) is needed and cannot be loaded: ", LastLoaderError(),
+          "the TVM runtime (libtvm_runtime.so) is needed and cannot be loaded: ", error,
           ". Install it: pip install 'tensorflow_tvm[compiler]'. Without Python, put it beside the "
           "op library"));
     }
@@ -156,6 +160,36 @@ std::string FunctionName(const ElfSymbol& symbol) {
   return std::string(name);
 }
 
+/// What a function of a library that returns metadata returns.
+absl::StatusOr<std::string> CallMetadata(TVMFFISafeCallType call) {
+  TVMFFIAny raw = {};
+  raw.type_index = kTVMFFINone;
+  try {
+    // Not by tvm-ffi, which reads null where a function fails and does not say why.
+    if (call(nullptr, nullptr, 0, &raw) != 0) {
+      const ffi::ObjectPtr<ffi::Object> error = TakeRaisedError();
+      if (error == nullptr || !error->IsInstance<ffi::ErrorObj>()) {
+        return absl::InvalidArgumentError("its function failed without saying why");
+      }
+      const auto* details = static_cast<const ffi::ErrorObj*>(error.get());
+      return absl::InvalidArgumentError(
+          absl::string_view(details->message.data, details->message.size));
+    }
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its function threw an exception: ", error.what()));
+  } catch (...) {
+    return absl::InvalidArgumentError("its function threw an exception");
+  }
+  const ffi::Any result = ffi::details::AnyUnsafe::MoveTVMFFIAnyToAny(&raw);
+  const auto text = result.as<ffi::String>();
+  if (!text.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("its function returned ", result.GetTypeKey(), "; expected a string"));
+  }
+  return std::string(*text);
+}
+
 /// Whether a symbol is called like the pointers that TVM leaves to be filled by the runtime.
 bool HasSlotName(const ElfSymbol& symbol) {
   return absl::StartsWith(symbol.name, kFfiSlotPrefix) ||
@@ -169,8 +203,8 @@ void LibraryObj::HandleCloser::operator()(void* handle) const { dlclose(handle);
 absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string digest,
                                             std::string name) {
   const auto refuse = [&name](const absl::Status& why) {
-    return absl::Status(why.code(),
-                        absl::StrCat("Cannot load library '", name, "': ", why.message(), "."));
+    return absl::Status(why.code(), absl::StrCat("Cannot load library '", name,
+                                                 "': ", Printable(why.message()), "."));
   };
   absl::StatusOr<ElfFile> elf = ElfFile::Parse(bytes);
   if (!elf.ok()) return refuse(elf.status());
@@ -185,8 +219,11 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
       }
       slots.push_back(symbol.name);
     }
+    if (absl::StartsWith(symbol.name, ffi::symbol::tvm_ffi_metadata_prefix)) {
+      library->metadata_[symbol.name] = symbol.is_function;
+    }
     std::string function = FunctionName(symbol);
-    if (function.empty()) continue;
+    if (function.empty() || !IsUtf8(function)) continue;  // Python could not name it
     // A weak main is TVM's alias of another function, in a Relax library of a mere part of main.
     const bool is_alias = function == "main" && symbol.is_weak;
     std::vector<std::string>& names =
@@ -239,6 +276,7 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
       if (library->handle_ == nullptr) error = LastLoaderError();
     }
     if (library->handle_ == nullptr) {
+      if (HasNoDescriptorsLeft()) return refuse(NoDescriptorsLeft("it cannot be loaded"));
       const bool lacks_dependency = absl::StrContains(error, "cannot open shared object file");
       return refuse(absl::InvalidArgumentError(absl::StrCat(
           "the dynamic loader says: ", absl::StripPrefix(error, path + ": "),
@@ -250,6 +288,7 @@ absl::StatusOr<LibraryPtr> LibraryObj::Load(absl::string_view bytes, std::string
   try {
     library->module_ = ffi::Module::LoadFromFile(path);
   } catch (const ffi::Error& error) {
+    if (HasNoDescriptorsLeft()) return refuse(NoDescriptorsLeft("it cannot be loaded"));
     const bool lacks_device = absl::StrContains(error.message(), "is not registered");
     return refuse(absl::InvalidArgumentError(absl::StrCat(
         "tvm-ffi says: ", error.message(),
@@ -342,8 +381,8 @@ absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name,
       ffi::Optional<ffi::Function> function = (*module_)->GetFunction(name, /*query_imports=*/true);
       if (function.has_value()) it = imported_.emplace(name, *std::move(function)).first;
     } catch (const std::exception& error) {
-      return absl::InternalError(
-          absl::StrCat("failed to give function '", absl::CHexEscape(name), "': ", error.what()));
+      return absl::InternalError(absl::StrCat("failed to give function '", absl::CHexEscape(name),
+                                              "': ", Printable(error.what())));
     }
   }
   if (it == imported_.end()) return not_found;
@@ -352,14 +391,28 @@ absl::StatusOr<LibraryFunction> LibraryObj::GetFunction(const std::string& name,
 }
 
 absl::StatusOr<std::string> LibraryObj::GetMetadata(const std::string& name) {
-  try {
-    ffi::Optional<ffi::String> metadata =
-        (*module_)->GetFunctionMetadata(name, /*query_imports=*/true);
-    return metadata.has_value() ? std::string(*metadata) : "";
-  } catch (const std::exception& error) {
+  const auto refuse = [&name](absl::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat("cannot give the metadata of function '",
-                                                   absl::CHexEscape(name), "': ", error.what()));
+                                                   absl::CHexEscape(name), "': ", Printable(why)));
+  };
+  absl::StatusOr<std::string> metadata = "";
+  const std::string symbol = absl::StrCat(ffi::symbol::tvm_ffi_metadata_prefix, name);
+  if (auto it = metadata_.find(symbol); it != metadata_.end()) {
+    void* const address = it->second ? dlsym(handle_.get(), symbol.c_str()) : nullptr;
+    if (address == nullptr) return refuse("its symbol is not a function");
+    metadata = CallMetadata(reinterpret_cast<TVMFFISafeCallType>(address));
+  } else {
+    try {
+      ffi::Optional<ffi::String> imported =
+          (*module_)->GetFunctionMetadata(name, /*query_imports=*/true);
+      if (imported.has_value()) metadata = std::string(*imported);
+    } catch (const std::exception& error) {
+      return refuse(error.what());
+    }
   }
+  if (!metadata.ok()) return refuse(metadata.status().message());
+  if (!IsUtf8(*metadata)) return refuse("it is not UTF-8");
+  return metadata;
 }
 
 LibraryRegistry* LibraryRegistry::Global() {

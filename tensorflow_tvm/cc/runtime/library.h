@@ -85,6 +85,7 @@ class LibraryObj : public tvm::ffi::Object {
   std::string name_;
   std::vector<std::string> functions_;
   std::vector<std::string> other_symbols_;  ///< named like functions; not to be called
+  std::map<std::string, bool> metadata_;    ///< symbols with metadata; whether each is a function
   // Destroyed in reverse order: what was got from the library goes before the library does.
   std::unique_ptr<Snapshot> snapshot_;
   Handle handle_;

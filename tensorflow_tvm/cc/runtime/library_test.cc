@@ -16,6 +16,8 @@ limitations under the License.
 #include "tensorflow_tvm/cc/runtime/library.h"
 
 #include <dlfcn.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
@@ -93,6 +95,26 @@ void TestSnapshot() {
   CHECK_NE((*Snapshot::Create(content, "stem"))->path(), path);
 }
 
+void TestSnapshotWithoutDescriptors() {
+  rlimit before;
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = dup(0);
+  CHECK_GE(next, 0);
+  close(next);
+  // One is for the folder, one for the copy.
+  for (int left = 0; left < 3; ++left) {
+    const rlimit limit = {static_cast<rlim_t>(next + left), before.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    const absl::Status status = Snapshot::Create("some bytes", "stem").status();
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CHECK_EQ(status.ok(), left == 2) << status;
+    if (left == 2) continue;
+    CHECK(absl::IsResourceExhausted(status) &&
+          absl::StrContains(status.message(), "no file descriptors are left"))
+        << status;
+  }
+}
+
 void TestRegistry(const char* path) {
   const std::string bytes = ReadFile(path);
   LibraryRegistry* registry = LibraryRegistry::Global();
@@ -135,6 +157,7 @@ int main(int argc, char** argv) {
   TestElfCutAnywhere();
   TestElfWithEachHeaderByteChanged();
   TestSnapshot();
+  TestSnapshotWithoutDescriptors();
   CHECK_EQ(argc, 2) << "expected the path of testdata/answer.cc, built as a shared library";
   TestRegistry(argv[1]);
   return 0;

@@ -16,12 +16,14 @@ limitations under the License.
 #ifndef TENSORFLOW_TVM_CC_RUNTIME_MANAGED_TENSOR_H_
 #define TENSORFLOW_TVM_CC_RUNTIME_MANAGED_TENSOR_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "dlpack/dlpack.h"
+#include "tensorflow_tvm/cc/runtime/dims.h"
 
 namespace tensorflow_tvm {
 
@@ -40,12 +42,8 @@ inline DLManagedTensorVersioned* NewManagedTensor(const DLTensor& view,
   holder->dims_and_strides.resize(2 * rank);
   int64_t* dims = holder->dims_and_strides.data();
   int64_t* strides = dims + rank;
-  int64_t stride = 1;
-  for (int i = rank - 1; i >= 0; --i) {
-    dims[i] = view.shape[i];
-    strides[i] = stride;
-    stride *= dims[i];
-  }
+  std::copy_n(view.shape, rank, dims);
+  FillStrides(dims, rank, strides);
   holder->managed.version = {DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION};
   holder->managed.manager_ctx = holder;
   holder->managed.deleter = [](DLManagedTensorVersioned* managed) {

@@ -15,6 +15,7 @@ limitations under the License.
 
 // What the Python package asks of the runtime, as tvm-ffi global functions.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,6 +24,7 @@ limitations under the License.
 #include "absl/status/status.h"
 #include "tensorflow_tvm/cc/runtime/cpu_features.h"
 #include "tensorflow_tvm/cc/runtime/library.h"
+#include "tensorflow_tvm/cc/runtime/private_folder.h"
 #include "tensorflow_tvm/cc/runtime/signature.h"
 #include "tensorflow_tvm/cc/runtime/stats.h"
 #include "tvm/ffi/container/array.h"
@@ -41,6 +43,23 @@ class Library : public ffi::ObjectRef {
   TVM_FFI_DEFINE_OBJECT_REF_METHODS_NOTNULLABLE(Library, ffi::ObjectRef, LibraryObj);
 };
 
+/// A PrivateFolder that Python holds.
+class FolderObj : public ffi::Object {
+ public:
+  explicit FolderObj(std::unique_ptr<PrivateFolder> folder) : folder(std::move(folder)) {}
+
+  std::unique_ptr<PrivateFolder> folder;
+
+  static constexpr bool _type_mutable = true;
+  TVM_FFI_DECLARE_OBJECT_INFO_FINAL("tensorflow_tvm.Folder", FolderObj, ffi::Object);
+};
+
+class Folder : public ffi::ObjectRef {
+ public:
+  explicit Folder(ffi::ObjectPtr<FolderObj> folder) : ObjectRef(std::move(folder)) {}
+  TVM_FFI_DEFINE_OBJECT_REF_METHODS_NOTNULLABLE(Folder, ffi::ObjectRef, FolderObj);
+};
+
 /// Errors cross to Python as (code, message): tf.errors has a class for each code.
 ffi::Array<ffi::Any> Result(const absl::Status& status, ffi::Any value) {
   return {static_cast<int>(status.code()), ffi::String(std::string(status.message())),
@@ -55,6 +74,13 @@ ffi::Array<ffi::Any> LoadLibrary(const ffi::Bytes& bytes, const ffi::String& nam
       absl::string_view(file.data(), file.size()));
   if (!library.ok()) return Result(library.status(), nullptr);
   return Result(absl::OkStatus(), Library(*std::move(library)));
+}
+
+/// Makes a private folder, for files rather than links: on a disk.
+ffi::Array<ffi::Any> MakeFolder() {
+  absl::StatusOr<std::unique_ptr<PrivateFolder>> folder = PrivateFolder::Make({"/tmp"});
+  if (!folder.ok()) return Result(folder.status(), nullptr);
+  return Result(absl::OkStatus(), Folder(ffi::make_object<FolderObj>(*std::move(folder))));
 }
 
 ffi::Array<ffi::Any> CheckFunction(const Library& library, const ffi::String& name) {
@@ -101,8 +127,15 @@ TVM_FFI_STATIC_INIT_BLOCK() {
   // A second copy of this library in the process works with the first one's.
   if (ffi::Function::GetGlobal("tensorflow_tvm.load_library").has_value()) return;
   refl::ObjectDef<LibraryObj>();
+  refl::ObjectDef<FolderObj>();
   refl::GlobalDef()
       .def("tensorflow_tvm.load_library", LoadLibrary)
+      .def("tensorflow_tvm.make_folder", MakeFolder)
+      .def("tensorflow_tvm.folder_path",
+           [](const Folder& folder) { return ffi::String(folder->folder->path()); })
+      .def("tensorflow_tvm.remove_folder",
+           [](const Folder& folder) { const_cast<FolderObj*>(folder.get())->folder->Remove(); })
+      .def("tensorflow_tvm.remove_left_folders", RemoveLeftFolders)
       .def("tensorflow_tvm.check_function", CheckFunction)
       .def("tensorflow_tvm.functions", Functions)
       .def("tensorflow_tvm.digest",

@@ -22,6 +22,7 @@ limitations under the License.
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tensorflow_tvm/cc/runtime/dims.h"
 #include "tensorflow_tvm/cc/runtime/dlpack_bridge.h"
 
 namespace tensorflow_tvm {
@@ -231,6 +232,9 @@ class SignatureParser {
     }
     for (bool first = true; !TakeIf("]"); first = false) {
       if (!first && !Take(",")) return false;
+      if (tensor->dims.size() == kMostDimensions) {
+        return Fail(absl::StrCat("a tensor has at most ", kMostDimensions, " dimensions"));
+      }
       Dimension& dimension = tensor->dims.emplace_back();
       if (!ParseDimension(&dimension)) return false;
       tensor->has_expressions |= dimension.kind == Dimension::Kind::kExpression;

@@ -80,6 +80,19 @@ void TestParseErrors() {
   }
 }
 
+void TestRank() {
+  std::string dims = "n";
+  for (int i = 1; i < 254; ++i) dims += ", n";
+  const auto parse = [](const std::string& dims) {
+    return Signature::Parse("(x: any[n]) -> (y: any[" + dims + "])").status();
+  };
+  CHECK_OK(parse(dims));
+  const absl::Status status = parse(dims + ", n");
+  CHECK(absl::IsInvalidArgument(status) &&
+        absl::StrContains(status.message(), "at most 254 dimensions"))
+      << status;
+}
+
 /// The value of `text` where n = 7 and m = the most that fits in 64 bits.
 absl::StatusOr<std::optional<int64_t>> Evaluate(const char* text) {
   std::vector<std::string> symbols;
@@ -164,6 +177,7 @@ int main() {
   using namespace tensorflow_tvm;  // NOLINT: a test's main
   TestParse();
   TestParseErrors();
+  TestRank();
   TestEvaluate();
   TestBind();
   TestContradictions();

@@ -21,6 +21,7 @@ limitations under the License.
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tensorflow_tvm/cc/runtime/private_folder.h"
 
 namespace tensorflow_tvm {
 
@@ -51,7 +52,7 @@ class Snapshot {
  private:
   Snapshot() = default;
 
-  std::string directory_;
+  std::unique_ptr<PrivateFolder> folder_;
   std::string path_;
   int fd_ = -1;
   void* mapping_ = nullptr;

@@ -36,6 +36,7 @@ limitations under the License.
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "tensorflow_tvm/cc/runtime/system_error.h"
 
 namespace tensorflow_tvm {
 namespace {
@@ -80,6 +81,9 @@ absl::StatusOr<std::vector<std::string>> ReadDigestFile(const std::string& path)
     return refuse("depends on the current folder; give an absolute path");
   }
   std::ifstream file(path);
+  if (!file && (errno == EMFILE || errno == ENFILE)) {
+    return NoDescriptorsLeft(absl::StrCat("cannot read the file that ", kDigests, " names"));
+  }
   if (!file) return unreadable(std::strerror(errno));
   std::stringstream text;
   text << file.rdbuf();

@@ -37,10 +37,10 @@ limitations under the License.
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/tensor_shape.h"
 #include "tensorflow/core/platform/logging.h"
 #include "tensorflow/core/util/work_sharder.h"
 #include "tensorflow_tvm/cc/runtime/buffer_call.h"
+#include "tensorflow_tvm/cc/runtime/dims.h"
 #include "tvm/ffi/function.h"
 #include "xla/ffi/api/ffi.h"
 #include "xla/hlo/builder/xla_builder.h"
@@ -132,15 +132,23 @@ class XlaDSOOp : public tensorflow::XlaOpKernel {
                       call_->Name(), ": input ", i, " has a size that depends on data: ",
                       shape->ToString(), "; XLA passes TVM functions tensors of known sizes only")));
       operands.push_back(ctx->Input(i));
-      operand_shapes.push_back(RowMajor(shape->element_type(), shape->dimensions()));
+      operand_shapes.emplace_back();
+      OP_REQUIRES_OK(ctx,
+                     RowMajor(shape->element_type(), shape->dimensions(), &operand_shapes.back()));
       if (i < inputs) input_dims.emplace_back(shape->dimensions().begin(), shape->dimensions().end());
     }
     std::vector<Dims> given;
     for (int i = 0; i < shape_count_; ++i) {
-      tensorflow::TensorShape shape;
-      OP_REQUIRES_OK(ctx, ctx->ConstantInputAsShape(inputs + library_count_ + i, &shape));
-      const absl::InlinedVector<int64_t, 4> dims = shape.dim_sizes();
-      given.emplace_back(dims.begin(), dims.end());
+      // Not as a shape, which may be none that TensorFlow can hold.
+      std::vector<int64_t> shape;
+      const absl::Status status =
+          ctx->ConstantInputAsIntVector(inputs + library_count_ + i, &shape);
+      OP_REQUIRES(ctx, status.ok(),
+                  absl::Status(status.code(),
+                               absl::StrCat(call_->Name(), ": the shape of output ", i,
+                                            " must be a vector that is known when XLA compiles: ",
+                                            status.message())));
+      given.emplace_back(shape.begin(), shape.end());
     }
     absl::StatusOr<std::vector<Dims>> dims = call_->OutputShapes(input_dims, given);
     OP_REQUIRES_OK(ctx, dims.status());
@@ -148,7 +156,8 @@ class XlaDSOOp : public tensorflow::XlaOpKernel {
     for (size_t i = 0; i < output_dtypes_.size(); ++i) {
       xla::PrimitiveType type;
       OP_REQUIRES_OK(ctx, tensorflow::DataTypeToPrimitiveType(output_dtypes_[i], &type));
-      output_shapes.push_back(RowMajor(type, (*dims)[i]));
+      output_shapes.emplace_back();
+      OP_REQUIRES_OK(ctx, RowMajor(type, (*dims)[i], &output_shapes.back()));
     }
     const std::string config =
         absl::StrCat("{callee = ", Quoted(callee_), ", inputs = ", Array(input_dtypes_),
@@ -165,9 +174,18 @@ class XlaDSOOp : public tensorflow::XlaOpKernel {
   }
 
  private:
-  /// TVM's only layout, which XLA may else think better of.
-  static xla::Shape RowMajor(xla::PrimitiveType type, absl::Span<const int64_t> dims) {
-    return xla::ShapeUtil::MakeShapeWithDescendingLayout(type, dims);
+  /// A shape of TVM's only layout, which XLA may else think better of.
+  absl::Status RowMajor(xla::PrimitiveType type, absl::Span<const int64_t> dims,
+                        xla::Shape* shape) const {
+    absl::StatusOr<xla::Shape> made =
+        xla::ShapeUtil::MakeValidatedShapeWithDescendingLayout(type, dims);
+    if (!made.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(call_->Name(), ": XLA cannot hold a tensor of shape [",
+                       absl::StrJoin(dims, ","), "]: ", made.status().message()));
+    }
+    *shape = *std::move(made);
+    return absl::OkStatus();
   }
 
   std::string callee_;
@@ -248,11 +266,7 @@ ffi::Error Run(CallState* state, ffi::RemainingArgs args, ffi::RemainingRets ret
     for (DLTensor& tensor : *tensors) {
       tensor.strides = next;
       next += tensor.ndim;
-      int64_t stride = 1;
-      for (int i = tensor.ndim - 1; i >= 0; --i) {
-        tensor.strides[i] = stride;
-        stride *= tensor.shape[i];
-      }
+      FillStrides(tensor.shape, tensor.ndim, tensor.strides);
     }
   }
   absl::Status status =
