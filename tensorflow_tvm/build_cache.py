@@ -203,9 +203,7 @@ def _load(directory: int, key: str, discard: bool = False) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _lock(
-    directory: int, key: str, when_abandoned: WhenAbandoned | None = None
-) -> Iterator[None]:
+def _lock(directory: int, key: str, when_abandoned: WhenAbandoned | None = None) -> Iterator[None]:
     name = f"{key}.lock"
     with contextlib.ExitStack() as stack:
         # Without a lock, a library may be built twice. That is all, as files are replaced whole.

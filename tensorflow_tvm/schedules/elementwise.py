@@ -167,7 +167,10 @@ def _along(
         scratch = Scratch(width)
         return scratch.around(
             loops.loop(
-                "lane", lanes, lambda lane: body(i * width + lane, lane, scratch), ForKind.VECTORIZED
+                "lane",
+                lanes,
+                lambda lane: body(i * width + lane, lane, scratch),
+                ForKind.VECTORIZED,
             )
         )
 

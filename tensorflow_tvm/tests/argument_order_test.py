@@ -230,7 +230,9 @@ def test_another_order_contradicts_the_library(module):
     said = module.func("mixed", signature=signature, arg_spec=list(MIXED_ORDER))
     _check_mixed(lambda *given: said(*given, **ATTRS))
     other = ["args", "rets", *(entry for entry in MIXED_ORDER if "attrs" in entry)]
-    with pytest.raises(ValueError, match="its library says that it takes .*'attrs.shift', 'rets.0'"):
+    with pytest.raises(
+        ValueError, match="its library says that it takes .*'attrs.shift', 'rets.0'"
+    ):
         module.func("mixed", arg_spec=other)
 
 

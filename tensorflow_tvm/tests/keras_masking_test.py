@@ -112,7 +112,9 @@ def _mask_of(tensor):
 
 
 @pytest.mark.parametrize(
-    "masks", [(MASK, None), (None, MASK), (MASK, ~MASK), (None, None)], ids=str
+    "masks",
+    [(MASK, None), (None, MASK), (MASK, ~MASK), (None, None)],
+    ids=["first", "second", "both", "none"],
 )
 @pytest.mark.parametrize("kind", [list, dict])
 def test_several_inputs_and_outputs(masks, kind):
