@@ -15,7 +15,8 @@
 """Run all benchmarks, write down and draw what they find, and compare it with an older run.
 
 Each runs in a process of its own, one after the other: overhead, schedules, workloads, concurrency,
-scaling, xla, compile_time. The folder then has a JSON file of each, summary.md and pictures.
+scaling, xla, compile_time, guards. The folder then has a JSON file of each, summary.md, and
+pictures.
 
 --compare OLD prints each figure that has become slower beside its rival in the same run, so that
 the speed of the machine cancels out: by more than --threshold, and by more than its spread, which
@@ -47,6 +48,7 @@ BENCHMARKS = {  # in the order in which they run
     "scaling": "scaling.py",
     "xla": "xla.py",
     "compile_time": "compile_time.py",
+    "guards": "guards.py",
 }
 SUMMARY = "summary.md"
 # What tells the rows of a benchmark apart.
