@@ -27,7 +27,7 @@ from typing import Any
 
 from tvm import tirx
 
-from tensorflow_tvm.guards import markers
+from tensorflow_tvm.guards import markers, sizes
 from tensorflow_tvm.guards.context import Context
 
 DIVISIONS = (tirx.FloorDiv, tirx.FloorMod, tirx.Div, tirx.Mod)
@@ -50,7 +50,8 @@ def divide(context: Context, written: Any, a: Any, b: Any) -> Any:
         context.require(tirx.NE(b, zero), message, explains=False)
         return kind(a, b)
     if context.is_gpu:
-        return tirx.Select(tirx.EQ(b, zero), zero, kind(a, markers.total_divisor(b, a)))
+        is_zero = markers.is_zero(b)
+        return tirx.Select(is_zero, zero, kind(a, tirx.Select(is_zero, tirx.const(1, dtype), b)))
     return kind(a, markers.checked_divisor(b, message))
 
 
@@ -77,7 +78,20 @@ def convert(written: tirx.Cast, value: Any) -> Any:
     dtype = str(written.ty)
     if _is_integer(dtype) and str(value.ty).startswith(_FLOATS):
         return markers.saturating_cast(value, dtype)
+    if _is_integer(dtype) and _may_wrap(str(value.ty), dtype) and sizes.reads_data(value):
+        return markers.wrapping_cast(value, dtype)
     return written if value.same_as(written.value) else value.astype(dtype)
+
+
+def _may_wrap(source: str, dtype: str) -> bool:
+    """Whether an integer of dtype `source` may be none of `dtype`."""
+    if not _is_integer(source):
+        return False
+    ends = [
+        [int(end(t).value) for end in (tirx.min_value, tirx.max_value)] for t in (source, dtype)
+    ]
+    (least, most), (start, end) = ends
+    return least < start or most > end
 
 
 def _is_integer(dtype: str) -> bool:

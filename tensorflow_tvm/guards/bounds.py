@@ -25,6 +25,7 @@ from tvm_ffi.structural import structural_walk
 from tensorflow_tvm.guards import sizes
 from tensorflow_tvm.guards.context import Context
 
+_MOST = tirx.IntImm("int64", 2**31 - 1)
 Access = ir.TensorLoad | tirx.BufferStore
 _INEXACT = (tirx.FloorDiv, tirx.FloorMod, tirx.Div, tirx.Mod, tirx.Min, tirx.Max)
 
@@ -70,10 +71,10 @@ def store(
     for index, size in zip(indices, written.buffer.shape, strict=True):
         if not _is_inside(context, index, size) and not _requires(context, index, size, written):
             given = index
-            exact = sizes.wide(index)
-            if not isinstance(exact, tirx.Var):
-                names.append(tirx.Bind(tirx.Var("index", "int64"), exact))
-                exact = names[-1].var
+            # No tensor has so many elements; and TVM adds to both sides of comparisons.
+            near = tirx.max(tirx.min(sizes.wide(index), _MOST), tirx.IntImm("int64", -1))
+            names.append(tirx.Bind(tirx.Var("index", "int64"), near))
+            exact = names[-1].var
             guards += [exact >= 0, exact < sizes.wide(size)]
             index = exact.astype(str(index.ty))
             guarded.append((given, size, index))

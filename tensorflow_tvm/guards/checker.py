@@ -157,11 +157,20 @@ class _Checker:
                 self._demand(condition, f"in step '{block.name_hint}', {message}")
         if block.init is not None and self._is_scheduled and not self._context.is_gpu:
             self._demand_initialization(block)
-        with self._context.block(realize):
+        is_empty = None if self._is_scheduled else _writes_nothing(block)
+        with contextlib.ExitStack() as scopes:
+            scopes.enter_context(
+                self._context.block(realize, _lasting(realize.predicate, block.body))
+            )
+            if is_empty is not None:
+                scopes.enter_context(self._context.unless(is_empty))
             self._allocate(block.alloc_buffers, mutator)
+            body = mutator.mutate(block.body)
+            if is_empty is not None:
+                body = tirx.IfThenElse(tirx.Not(is_empty), body, None)
             block = s_tir.SBlock(
                 *(block.iter_vars, block.reads, block.writes, block.name_hint),
-                mutator.mutate(block.body),
+                body,
                 None if block.init is None else mutator.mutate(block.init),
                 *(block.alloc_buffers, block.match_buffers, block.annotations),
             )
@@ -210,15 +219,17 @@ class _Checker:
 
     def loop(self, loop: tirx.For, mutator: Any) -> Any:
         start, extent = mutator.mutate(loop.min), mutator.mutate(loop.extent)
-        # Loops whose extent data decides, or a loop around, run not at all if that is negative.
-        if self._context.is_known(extent):
-            for condition, message in sizes.of_extent(
-                loop.extent, f"its loop {loop.loop_var.name}"
-            ):
+        # A loop whose extent data decides, or a loop around, or which may not be reached, does not
+        # run if that is negative.
+        if self._context.is_known(extent) and not self._context.is_guarded:
+            counts = str(loop.extent.ty) != "int64" and not _has_blocks(loop.body)
+            name = f"its loop {loop.loop_var.name}"
+            for condition, message in sizes.of_extent(loop.extent, name, counts):
                 self._demand(condition, message)
         self._loop_checks.append([])
         with contextlib.ExitStack() as scopes:
-            scopes.enter_context(self._context.loop(loop))
+            is_lasting = not _reads_any([loop.min, loop.extent], _written_by(loop.body))
+            scopes.enter_context(self._context.loop(loop, is_lasting))
             if _may_end_early(loop.body):
                 scopes.enter_context(self._context.conditionally())
             body = mutator.mutate(loop.body)
@@ -249,11 +260,11 @@ class _Checker:
 
     def branch(self, branch: tirx.IfThenElse, mutator: Any) -> Any:
         condition = mutator.mutate(branch.condition)
-        with self._context.assuming(branch.condition):
-            then = mutator.mutate(branch.then_case)
-        otherwise = branch.else_case
+        then, otherwise = branch.then_case, branch.else_case
+        with self._context.assuming(_lasting(branch.condition, then)):
+            then = mutator.mutate(then)
         if otherwise is not None:
-            with self._context.assuming(self._not(branch.condition)):
+            with self._context.assuming(_lasting(self._not(branch.condition), otherwise)):
                 otherwise = mutator.mutate(otherwise)
         return tirx.IfThenElse(condition, then, otherwise)
 
@@ -301,6 +312,53 @@ class _Checker:
 
     def _not(self, condition: Any) -> Any:
         return self._context.analyzer.simplify(tirx.Not(condition))
+
+
+def _writes_nothing(block: s_tir.SBlock) -> Any:
+    """Return when a program in a block, such as a scan of TVM's, has no elements to write.
+
+    None if it is no such program, or always writes something.
+    """
+    if block.iter_vars or _has_blocks(block.body):
+        return None
+    allocated = list(block.alloc_buffers)
+    structural_walk(
+        block.body, [(tirx.AllocBuffer, lambda statement: allocated.append(statement.buffer))]
+    )
+    written = _written_by(block.body)
+    return sizes.are_empty([b for b in written if not any(b.same_as(own) for own in allocated)])
+
+
+def _has_blocks(body: tirx.Stmt) -> bool:
+    found: list[s_tir.SBlock] = []
+    structural_walk(body, [(s_tir.SBlock, found.append)])
+    return bool(found)
+
+
+def _lasting(condition: Any, body: tirx.Stmt) -> Any:
+    """Return what of a condition still holds after each statement of `body`."""
+    if isinstance(condition, tirx.And):
+        return tirx.And(_lasting(condition.a, body), _lasting(condition.b, body))
+    if _reads_any([condition], _written_by(body)):
+        return tirx.const(True, "bool")
+    return condition
+
+
+def _written_by(body: tirx.Stmt) -> list[tirx.Var]:
+    found: list[tirx.Var] = []
+    structural_walk(body, [(tirx.BufferStore, lambda store: found.append(store.buffer))])
+    return found
+
+
+def _reads_any(values: Sequence[Any], buffers: Sequence[tirx.Var]) -> bool:
+    found: list[bool] = []
+
+    def see(load: ir.TensorLoad) -> None:
+        found.append(any(load.source.same_as(buffer) for buffer in buffers))
+
+    for value in values:
+        structural_walk(value, [(ir.TensorLoad, see)])
+    return any(found)
 
 
 def _may_end_early(body: tirx.Stmt) -> bool:

@@ -64,6 +64,7 @@ class Context:
         self._ranges: list[Range] = []
         self._values: dict[tirx.Var, Any] = {}  # of axes that their block's domain does not bound
         self._conditional = 0
+        self._nothing_to_do: list[Any] = []  # conditions under which this place is not reached
         self._inside: list[tuple[Any, Any, Any]] = []  # see `inside`
         self._sizes = sizes.shape_symbols_of(function)
         self._entry = sym.Analyzer()  # knows what is true whatever the function is called with
@@ -99,6 +100,13 @@ class Context:
             self._conditional -= 1
 
     @contextlib.contextmanager
+    def unless(self, condition: Any) -> Iterator[None]:
+        """Visit what is not reached in calls in which `condition` holds, of sizes."""
+        self._nothing_to_do.append(condition)
+        yield
+        self._nothing_to_do.pop()
+
+    @contextlib.contextmanager
     def inside(self, indices: Sequence[tuple[Any, Any, Any]]) -> Iterator[None]:
         """Visit what is reached only if each index, of so many elements, exists.
 
@@ -110,8 +118,12 @@ class Context:
         self._inside = outer
 
     @contextlib.contextmanager
-    def loop(self, loop: tirx.For) -> Iterator[None]:
-        """Visit the body of a loop."""
+    def loop(self, loop: tirx.For, is_lasting: bool) -> Iterator[None]:
+        """Visit the body of a loop; it does not change what decides its range if `is_lasting`."""
+        if not is_lasting:
+            with self.conditionally():
+                yield
+            return
         self.analyzer.bind(loop.loop_var, ir.Range.from_min_extent(loop.min, loop.extent))
         with self._within([*self._ranges, Range(loop.loop_var, loop.min, loop.extent)]):
             yield
@@ -125,15 +137,18 @@ class Context:
             yield
 
     @contextlib.contextmanager
-    def block(self, realize: s_tir.SBlockRealize) -> Iterator[None]:
-        """Visit a block: its axes have values in their domains, which are not empty."""
+    def block(self, realize: s_tir.SBlockRealize, predicate: Any) -> Iterator[None]:
+        """Visit a block: its axes have values in their domains, which are not empty.
+
+        Of the block's own predicate, `predicate` is what holds in all of it.
+        """
         block = realize.block
         ranges = list(self._ranges)
         step, values = self.step, dict(self._values)
         self.step = block.name_hint
         with contextlib.ExitStack() as scopes:
             if not isinstance(realize.predicate, tirx.IntImm):
-                scopes.enter_context(self.assuming(realize.predicate))
+                scopes.enter_context(self.assuming(predicate))
             for axis, value in zip(block.iter_vars, realize.iter_values, strict=True):
                 if self._is_in_domain(axis, value):
                     self.analyzer.bind(axis.var, axis.dom)
@@ -267,6 +282,8 @@ class Context:
 
     def add(self, condition: Any, message: str, unless: str | None = None) -> None:
         """Demand of each call that `condition` holds; a ValueError if it never does."""
+        if self._nothing_to_do:
+            condition = tirx.any(*self._nothing_to_do, condition)
         condition = self._entry.simplify(condition)
         if isinstance(condition, tirx.IntImm):
             if not condition.value:

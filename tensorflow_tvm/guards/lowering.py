@@ -23,11 +23,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import tirx
+from tvm import ir, tirx
 from tvm_ffi.structural import structural_mutate, structural_walk
 
 from tensorflow_tvm.guards import markers
-from tensorflow_tvm.vectors import let
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.ChecksFirst")
@@ -81,7 +80,7 @@ def _mentions(statement: tirx.Stmt, variables: list[tirx.Var]) -> bool:
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.TotalDivisions")
 def total_divisions(function: tirx.PrimFunc, _module: Any, _context: Any) -> tirx.PrimFunc:
-    """Have no integer division that traps."""
+    """Have no integer division that traps; conversions of integers are shown to TVM again."""
 
     def see(node: Any, mutator: Any) -> Any:
         a, b = mutator.mutate(node.a), mutator.mutate(node.b)
@@ -89,7 +88,12 @@ def total_divisions(function: tirx.PrimFunc, _module: Any, _context: Any) -> tir
             return type(node)(a, b)
         if not str(b.ty).startswith(("int", "uint")):
             return type(node)(a, b)
-        return let(a, lambda a: let(b, lambda b: type(node)(a, markers.total_divisor(b, a))))
+        # Without a variable: TVM has the same one in several places, where its value must be the
+        # same to the last node.
+        return type(node)(a, markers.total_divisor(b, a))
 
-    kinds = [(tirx.Div, see), (tirx.Mod, see)]
-    return function.with_body(structural_mutate(function.body, kinds))
+    def see_call(call: ir.Call, mutator: Any) -> Any:
+        return markers.lower_wrapping_cast(mutator.default_mutate(call))
+
+    handlers = [(tirx.Div, see), (tirx.Mod, see), (ir.Call, see_call)]
+    return function.with_body(structural_mutate(function.body, handlers))

@@ -31,6 +31,9 @@ from tensorflow_tvm.vectors import const, let, like, register, select, split
 
 _CHECKED_DIVISOR = ir.Op.get(register("tensorflow_tvm.checked_divisor"))
 _SATURATING_CAST = ir.Op.get(register("tensorflow_tvm.saturating_cast"))
+# TVM takes conversions of integers for exact, and what depends on them for proven.
+_WRAPPING_CAST = ir.Op.get(register("tensorflow_tvm.wrapping_cast"))
+_IS_ZERO = ir.Op.get(register("tensorflow_tvm.is_zero"))
 
 
 def checked_divisor(divisor: Any, message: str) -> Any:
@@ -44,6 +47,16 @@ def saturating_cast(value: Any, dtype: str) -> Any:
     if str(value.ty) not in ("float32", "float64"):
         value = value.astype("float32")
     return ir.Call(_SATURATING_CAST, [value], ret_ty=ir.PrimType(dtype))
+
+
+def wrapping_cast(value: Any, dtype: str) -> Any:
+    """Return an integer `value` in another dtype, of which it may be too large or negative."""
+    return ir.Call(_WRAPPING_CAST, [value], ret_ty=ir.PrimType(dtype))
+
+
+def is_zero(value: Any) -> Any:
+    """Return whether an integer is 0, which TVM does not reason about."""
+    return ir.Call(_IS_ZERO, [value], ret_ty=ir.PrimType("bool"))
 
 
 def total_divisor(divisor: Any, dividend: Any | None = None) -> Any:
@@ -71,7 +84,7 @@ def expand(function: tirx.PrimFunc, checks: bool = True) -> tirx.PrimFunc:
     function : tirx.PrimFunc
         With a schedule, or with its author's loops.
     checks : bool
-        Whether divisors are checked; otherwise a quotient by 0 is that by 1.
+        Whether divisors are checked; otherwise a quotient by 0 is that by 1, see `lowering`.
     """
     if not _has_divisors(function.body):
         return function
@@ -133,9 +146,7 @@ class _Expander:
 
     def call(self, call: ir.Call, mutator: Any) -> Any:
         new = mutator.default_mutate(call)
-        if call.op.same_as(_CHECKED_DIVISOR):
-            return total_divisor(new.args[0])
-        return new
+        return new.args[0] if call.op.same_as(_CHECKED_DIVISOR) else new
 
     def _checked(self, read: Any, new: tirx.Stmt) -> tirx.Stmt:
         checks = self._assertions(read)
@@ -146,9 +157,9 @@ class _Expander:
         if not self._checks or not _has_divisors(read):
             return []
         checks = []
-        for is_zero, message in _zero_divisors(read):
+        for condition, message in _zero_divisors(read):
             text = ir.StringImm(message)
-            checks.append(tirx.AssertStmt(tirx.Not(is_zero), ir.StringImm("ValueError"), [text]))
+            checks.append(tirx.AssertStmt(tirx.Not(condition), ir.StringImm("ValueError"), [text]))
         return checks
 
 
@@ -216,10 +227,10 @@ def _zero_divisors(node: Any) -> list[tuple[Any, str]]:
         visitor.default_visit(call)
         if call.op.same_as(_CHECKED_DIVISOR):
             divisor, message = call.args
-            is_zero = tirx.EQ(plain(divisor), tirx.const(0, str(divisor.ty)))
+            condition = is_zero(plain(divisor))
             for add in reversed(reached):
-                is_zero = add(is_zero)
-            found.append((is_zero, message.value))
+                condition = add(condition)
+            found.append((condition, message.value))
 
     def see_let(let: tirx.Let, visitor: Any) -> None:
         visitor.visit(let.value)
@@ -257,14 +268,25 @@ def _zero_divisors(node: Any) -> list[tuple[Any, str]]:
     return found
 
 
-def lower_saturating_cast(call: ir.Call) -> Any:
-    """Return what computes a call of a saturating cast, of a number or a vector; None of others.
+def lower(call: ir.Call) -> Any:
+    """Return what computes a call of an op of this module, of scalars or vectors; None of others.
 
-    What LLVM makes of a conversion that does not fit is never chosen. To be called after TVM's own
-    passes, which take comparisons of floats for those of real numbers.
+    To be called after TVM's own passes, which take comparisons of floats for those of real numbers.
     """
-    if not call.op.same_as(_SATURATING_CAST):
-        return None
+    if call.op.same_as(_SATURATING_CAST):
+        return _saturated(call)
+    if call.op.same_as(_IS_ZERO):
+        return tirx.EQ(call.args[0], const(0, call.args[0]))
+    return None
+
+
+def lower_wrapping_cast(call: ir.Call) -> Any:
+    """Return what computes a call, of a wrapping cast or not; after quotients are lowered, too."""
+    return call.args[0].astype(str(call.ty)) if call.op.same_as(_WRAPPING_CAST) else call
+
+
+def _saturated(call: ir.Call) -> Any:
+    """Return the nearest integer; what LLVM makes of a number that does not fit is not chosen."""
     dtype, _ = split(call)
     least, most = (int(limit(dtype).value) for limit in (tirx.min_value, tirx.max_value))
 

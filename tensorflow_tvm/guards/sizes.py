@@ -65,20 +65,23 @@ def has_arithmetic(expression: Any) -> bool:
 def of_axis(axis: tirx.IterVar) -> list[tuple[Any, str]]:
     """Return what must be true of the extent of a block's axis, and the message otherwise."""
     extent = axis.dom.extent
-    conditions = of_extent(extent, f"its axis {axis.var.name}")
-    if axis.iter_type == tirx.IterVar.CommReduce and has_arithmetic(extent):
-        message = (
-            f"its axis {axis.var.name} has {extent} elements, and at most {_MOST} are possible"
-        )
+    counts = axis.iter_type == tirx.IterVar.CommReduce
+    return of_extent(extent, f"its axis {axis.var.name}", counts)
+
+
+def of_extent(extent: Any, name: str, counts: bool) -> list[tuple[Any, str]]:
+    """Return the conditions on an extent, and their messages.
+
+    It must not be negative and, if nothing else is known to have so many elements, 32 bits must
+    hold it.
+    """
+    conditions = []
+    if not isinstance(extent, (tirx.Var, tirx.IntImm)) or getattr(extent, "value", 0) < 0:
+        conditions.append((wide(extent) >= 0, f"{name} has {extent} elements, a negative number"))
+    if counts and has_arithmetic(extent):
+        message = f"{name} has {extent} elements, and at most {_MOST} are possible"
         conditions.append((wide(extent) <= tirx.IntImm("int64", _MOST), message))
     return conditions
-
-
-def of_extent(extent: Any, name: str) -> list[tuple[Any, str]]:
-    """Return the condition that `extent` is not negative, and the message otherwise."""
-    if isinstance(extent, (tirx.Var, tirx.IntImm)) and getattr(extent, "value", 0) >= 0:
-        return []
-    return [(wide(extent) >= 0, f"{name} has {extent} elements, a negative number")]
 
 
 def of_shape(buffer: tirx.Var) -> list[tuple[Any, str]]:

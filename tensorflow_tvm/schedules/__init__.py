@@ -38,6 +38,7 @@ from tensorflow_tvm.schedules import (
     divisions,
     float8,
     gpu,
+    nan,
     pipeline,
     temporaries,
 )
@@ -78,10 +79,10 @@ def apply(
             scheduled = function
         else:
             is_marked = bool(function.attrs and function.attrs.get(_MARK, False))
-            guarded = checker.guard(function, target, True, trusts_axes=is_marked)
+            guarded = checker.guard(nan.keep_in_signs(function), target, True, is_marked)
             scheduled = guarded.finish(guarded.function)
     else:
-        guarded = checker.guard(function, target)
+        guarded = guard(function, target)
         scheduled = _tuned(guarded.function, target, libm, notes)
         if scheduled is None:
             scheduled = by_rules(guarded.function, target, libm, notes)
@@ -89,6 +90,11 @@ def apply(
         scheduled = scheduled if is_gpu else float8.rewrite(scheduled)
     scheduled = divisions.rewrite(scheduled)
     return scheduled if is_gpu else temporaries.rewrite(scheduled)
+
+
+def guard(function: tirx.PrimFunc, target: tvm.target.Target) -> checker.Guarded:
+    """Return a function without a schedule as it is scheduled, or tuned; see `guards`."""
+    return checker.guard(nan.keep_in_signs(function), target)
 
 
 def by_rules(

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tvm import ir, tirx
+from tvm import ir, s_tir, tirx
 from tvm.ir import prim
 from tvm_ffi.structural import structural_equal, structural_mutate
 
@@ -102,14 +102,24 @@ def comparison(call: ir.Call) -> Any:
     return kind and kind(*call.args)
 
 
-def sign(node: Any) -> Any:
-    """Return a choice whose parts have been lowered; `topi.sign`, with NaN for NaN.
+def keep_in_signs(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Return `function` with NaN for the sign of NaN, where it computes `topi.sign` or Relax's."""
 
-    That is 1 where x is positive, -1 where it is negative, and 0 else. In place of 0 it is x.
-    """
+    def see(block: s_tir.SBlock, mutator: Any) -> Any:
+        block = mutator.default_mutate(block)
+        if not block.name_hint.startswith("T_sign"):  # as both call their step
+            return block
+        handlers = [(kind, lambda node, _: _sign(node)) for kind in (tirx.Select, ir.Call)]
+        return structural_mutate(block, handlers)
+
+    return function.with_body(structural_mutate(function.body, [(s_tir.SBlock, see)]))
+
+
+def _sign(node: Any) -> Any:
+    """Return `topi.sign` as the choice of 1 for positive x, -1 for negative x, and else x."""
     outer = _parts(node)
     inner = outer and _parts(outer[2])
-    if not inner or _number(inner[2]) != 0:
+    if not inner or _number(inner[2]) != 0 or not is_float(node):
         return node
     signs = (_number(outer[1]), _number(inner[1]))
     if signs not in ((1, -1), (-1, 1)):
@@ -117,7 +127,7 @@ def sign(node: Any) -> Any:
     x, y = (_compared(part[0], number) for part, number in zip((outer, inner), signs, strict=True))
     if x is None or y is None or str(x.ty) != str(node.ty) or not structural_equal(x, y):
         return node
-    return let(x, lambda x: select(x > const(0, x), outer[1], select(x < const(0, x), inner[1], x)))
+    return tirx.Select(outer[0], outer[1], tirx.Select(inner[0], inner[1], x))
 
 
 def _parts(node: Any) -> tuple[Any, ...]:

@@ -100,9 +100,6 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
     def see_extreme(node: Any, mutator: Any) -> Any:
         return nan.extreme(node, mutator.mutate(node.a), mutator.mutate(node.b))
 
-    def see_select(node: tirx.Select, mutator: Any) -> Any:
-        return nan.sign(mutator.default_mutate(node))
-
     def see_cast(node: tirx.Cast, mutator: Any) -> Any:
         value = nan.rounded_to_bfloat16(node) if is_for_cpu else None
         if value is None:
@@ -110,21 +107,16 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
         return nan.bits_of_bfloat16(mutator.mutate(value))
 
     def see_call(call: ir.Call, mutator: Any) -> Any:
-        call = nan.sign(mutator.default_mutate(call))
-        cast = markers.lower_saturating_cast(call) if isinstance(call, ir.Call) else None
-        if cast is not None:
-            return cast
-        if not is_for_cpu or not isinstance(call, ir.Call):
-            return call
-        for lower in (nan.comparison, float8.lower):
+        call = mutator.default_mutate(call)
+        for lower in (markers.lower, *((nan.comparison, float8.lower) if is_for_cpu else ())):
             lowered = lower(call)
             if lowered is not None:
                 return lowered
-        return math_functions.lower(call, libm)
+        return math_functions.lower(call, libm) if is_for_cpu else markers.lower_wrapping_cast(call)
 
     handlers = [
         *((kind, see_extreme) for kind in (tirx.Max, tirx.Min)),
-        *((tirx.Select, see_select), (tirx.Cast, see_cast), (ir.Call, see_call)),
+        *((tirx.Cast, see_cast), (ir.Call, see_call)),
     ]
     return function.with_body(structural_mutate(function.body, handlers))
 

@@ -34,6 +34,7 @@ _PURE = 1  # of TVM's CallEffectKind
 _CHEAP = (
     *("if_then_else", "likely", "reinterpret", "shift_left", "shift_right", "bitwise_and"),
     *("bitwise_or", "bitwise_xor", "fabs", "floor", "ceil", "trunc", "nearbyint"),
+    *("checked_divisor", "saturating_cast", "wrapping_cast"),
 )
 # How long things take, in reads of memory, beside which a few operations take no time.
 _CALL = 16

@@ -36,7 +36,7 @@ import tvm
 from tvm import tirx
 
 from tensorflow_tvm import compiler, prim_functions, schedules, targets
-from tensorflow_tvm.guards import guard, markers
+from tensorflow_tvm.guards import markers
 from tensorflow_tvm.module import Module
 from tensorflow_tvm.signature import Signature
 from tensorflow_tvm.tune import TuningResult, duration
@@ -158,7 +158,7 @@ class _Task:
             self._signature: Signature
             self._signature, arg_spec = prim_functions.describe(function)
             self._refuse(function, arg_spec)
-            self._guarded = guard(function, target)
+            self._guarded = schedules.guard(function, target)
             self._default = schedules.by_rules(self._guarded.function, target, libm)
         self._plain = schedules.unscheduled_for_tuning(self._guarded.function, libm)
         self._target = target
