@@ -33,8 +33,8 @@ _LOG2_E = 1.4426950408889634
 # log(2) in two parts, of which multiples of the first are exact.
 _LN2_HIGH = 0.693359375
 _LN2_LOW = -2.12194440e-4
-# 1.5 * 2**23: the last bit of float32 numbers of that size is 1. It is an integer, as TVM's C code has
-# only seven digits of other numbers.
+# 1.5 * 2**23: the last bit of float32 numbers of that size is 1. It is an integer, as TVM's C code
+# has only seven digits of other numbers.
 _ROUNDER = 12582912
 _ROUNDER_BITS = 0x4B400000
 

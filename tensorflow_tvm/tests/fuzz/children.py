@@ -47,7 +47,8 @@ class Finding:
     Attributes
     ----------
     kind : str
-        "crash", "hang", "memory", "value", "gradient", "accepted", "refused" or "compile".
+        "crash", "hang", "memory", "value", "gradient", "accepted", "refused" or "compile";
+        "harness" if it is this code that fails.
     seed : int
     sizes : dict of str to int, optional
         What the symbols were.
@@ -157,8 +158,8 @@ class Runner:
                 self.uncompiled += 1
                 findings.append(Finding("compile", function.seed, None, record["error"]))
         if end and len(functions) == 1:
-            kind = "hang" if "SIGXCPU" in end else "crash"
-            findings.append(Finding(kind, functions[0].seed, None, f"while it compiles: {end}"))
+            text = f"while it compiles: {end}"
+            findings.append(Finding(_kind(end), functions[0].seed, None, text))
         elif end:
             for function in by_seed.values():
                 more = self._compile_all([function])
@@ -231,8 +232,7 @@ class Runner:
             if end == "damaged":  # and so the rest gets a process of its own
                 continue
             one, name, sizes = cases[first]
-            kind = "hang" if "SIGXCPU" in end else "crash"
-            findings.append(Finding(kind, one.function.seed, sizes, end, _short(name)))
+            findings.append(Finding(_kind(end), one.function.seed, sizes, end, _short(name)))
             first += 1
         return findings
 
@@ -254,6 +254,12 @@ class Runner:
             if any(kind == "memory" for kind, _ in found):
                 report({"damaged": at})
                 os._exit(3)
+
+
+def _kind(end: str) -> str:
+    if end.startswith("harness: "):
+        return "harness"
+    return "hang" if "SIGXCPU" in end else "crash"
 
 
 def _short(name: str) -> str:
@@ -362,11 +368,11 @@ def _in_child(work: Callable[[Any], None], seconds: int) -> tuple[list[dict], st
     records = [json.loads(line) for line in lines if line.startswith("{")]
     records = [record for record in records if "damaged" not in record]
     rest = "\n".join(line for line in lines if line and not line.startswith("{"))
-    if rest.startswith("harness: "):
-        raise RuntimeError(rest)
     if os.WIFSIGNALED(status):
         return records, f"{signal.Signals(os.WTERMSIG(status)).name} {rest}".strip()
-    return records, "" if os.WEXITSTATUS(status) == 0 else "damaged"
+    if os.WEXITSTATUS(status) == 0:
+        return records, ""
+    return records, rest if rest.startswith("harness: ") else "damaged"
 
 
 def _explain(error: Exception) -> tuple[bool, str]:

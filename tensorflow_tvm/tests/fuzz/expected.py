@@ -50,12 +50,12 @@ class Expected:
         self, outputs: Sequence[np.ndarray], is_gradient: bool
     ) -> list[tuple[str, str]]:
         """Return what is wrong with a call's results."""
+        if is_gradient:  # it need not compute all that the function computes
+            return []
         if self.outputs is None:
             if not any(output.size for output in outputs):
                 return []  # there was nothing to compute
             return [("accepted", self.reasons[-1])]
-        if is_gradient:
-            return []
         found = []
         for at, (expected, given) in enumerate(zip(self.outputs, outputs, strict=True)):
             if expected.value.shape != given.shape:

@@ -30,6 +30,7 @@ ANY = 1  # its value is not specified
 TRAP = 2  # a division of integers by zero, on which it depends
 SOFT = 4  # the same, where it may have been left out
 OUTSIDE = 8  # it is read where there is nothing
+LARGE = 16  # an integer at an edge has been chosen or left out: TVM moves sums across choices
 
 _UNITS = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
 _TINY = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
@@ -248,7 +249,15 @@ def _wrap(dtype: str, exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _integer(a: Number, b: Number, exact: np.ndarray) -> Number:
     """Return a result of integers, of which TVM specifies none if it overflows."""
     value, beyond = _wrap(a.dtype, exact)
-    return Number(a.dtype, value, 0.0, _flags(a, b), _is_data(a, b)).flagged(beyond, ANY)
+    flags = _flags(a, b)
+    beyond = beyond | (flags & LARGE != 0)
+    return Number(a.dtype, value, 0.0, flags, _is_data(a, b)).flagged(beyond, ANY)
+
+
+def _is_large(a: Number) -> np.ndarray | bool:
+    if is_float(a.dtype) or a.dtype == "bool" or not a.data:
+        return False
+    return np.asarray(abs(a.value) > limits(a.dtype)[1] // 4, dtype=bool)
 
 
 def _sum(a: Number, b: Number, sign: int) -> Number:
@@ -265,7 +274,7 @@ def _bits(a: Number, b: Number, operation: Callable) -> Number:
 def _shift(a: Number, b: Number, operation: Callable) -> Number:
     """Shift by an amount that is clamped to what is possible."""
     bits = int(a.dtype.lstrip("uint"))
-    amount = _objects(np.minimum(np.maximum(b.value, 0), bits - 1))
+    amount = _objects(np.minimum(_objects(np.maximum(b.value, 0)), bits - 1))
     value, _ = _wrap(a.dtype, operation(a.value, amount))
     return Number(a.dtype, value, 0.0, _flags(a, b), _is_data(a, b))
 
@@ -301,12 +310,11 @@ def extreme(a: Any, b: Any, is_max: bool) -> Number:
     b = a.lift(b)
     operation = np.maximum if is_max else np.minimum
     value = operation(a.value, b.value)
-    error = (
-        np.where(np.isfinite(value), np.maximum(a.error, b.error), 0.0)
-        if (is_float(a.dtype))
-        else 0.0
-    )
-    return Number(a.dtype, value, error, _flags(a, b), _is_data(a, b))
+    error: Any = 0.0
+    if is_float(a.dtype):
+        error = np.where(np.isfinite(value), np.maximum(a.error, b.error), 0.0)
+    result = Number(a.dtype, value, error, _flags(a, b), _is_data(a, b))
+    return result.flagged(_is_large(a) | _is_large(b), LARGE)
 
 
 def select(condition: Number, a: Any, b: Any, lazy: bool) -> Number:
@@ -323,7 +331,8 @@ def select(condition: Number, a: Any, b: Any, lazy: bool) -> Number:
     unclear = condition.flags & ANY != 0
     either = np.where(unclear & (_flags(a, b) & (TRAP | OUTSIDE) != 0), SOFT, 0).astype(np.uint8)
     flags = flags | condition.flags | either
-    return Number(a.dtype, value, error, flags, _is_data(condition, a, b))
+    result = Number(a.dtype, value, error, flags, _is_data(condition, a, b))
+    return result.flagged(_is_large(a) | _is_large(b), LARGE)
 
 
 def unary(a: Number, function: Callable, *, monotone: bool = True, units: float = 6.0) -> Number:

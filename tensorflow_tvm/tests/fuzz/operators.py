@@ -100,7 +100,10 @@ class Topi:
             if not numbers.is_float(e.dtype):
                 values = e.value * sign
                 best = np.asarray(np.argmax(values, axis=axis))
-                return self._make(Number("int32", best.astype(object), 0.0, flags, True))
+                result = Number("int32", best.astype(object), 0.0, flags, True)
+                # Where all are what TVM begins with, their place is -1.
+                least = min(sign * limit for limit in numbers.limits(e.dtype))
+                return self._make(result.flagged((values == least).all(axis=axis), ANY))
             values = np.where(np.isnan(e.value), -np.inf, e.value * sign)
             best = np.argmax(values, axis=axis)
             top = np.max(values - e.error, axis=axis, keepdims=True)

@@ -62,7 +62,8 @@ class Tensor:
                 # What comes from data is moved to the nearest element.
                 beyond = np.zeros((), bool)
             outside = outside | beyond
-            value = np.minimum(np.maximum(index.value, 0), max(size - 1, 0))
+            value = np.asarray(np.maximum(index.value, 0), dtype=object)
+            value = np.minimum(value, max(size - 1, 0))
             positions.append(np.asarray(value).astype(np.int64))
         elements = self.elements
         if 0 in self.shape:
