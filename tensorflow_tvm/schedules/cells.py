@@ -126,6 +126,8 @@ class _Cutter:
         return loops.sequence(*(mutator.mutate(statement) for statement in sequence.seq))
 
     def _bind(self, bind: tirx.Bind, mutator: Any) -> tirx.Stmt:
+        if not isinstance(bind.var.ty, ir.PrimType):
+            return bind  # an address, whose type may differ from its value's
         value = self._whole(bind.value, mutator)
         is_long = self._is_long(bind.var, value) and not self._in_vectors
         return self._after_others(*_bound(bind.var, value, is_long))

@@ -26,7 +26,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from benchmarks import main, measure, plots, saved_models, scaling
+from benchmarks import compile_time, main, measure, plots, saved_models, scaling
 from benchmarks.measure import Case
 from benchmarks.workloads import main as workloads
 from benchmarks.workloads.workload import Workload
@@ -367,3 +367,26 @@ def test_pages_have_the_results_that_are_committed():
     root = main.HERE.parent
     page = root / "docs" / "performance.md"
     assert main.fill_in(page, root / "benchmarks" / "results") == page.read_text(encoding="utf-8")
+
+
+def test_compile_time():
+    """What is refused has no times; what takes too long is named."""
+    times = {"slow": (6.0, 1.0), "many times": (3.0, 0.1), "fine": (1.0, 0.5)}
+    rows = [
+        compile_time.row_of(
+            name, "random", {compile_time.OURS: [ours], compile_time.RIVAL: [plain]}
+        )
+        for name, (ours, plain) in times.items()
+    ]
+    refused = {compile_time.OURS: ["ValueError: no"], compile_time.RIVAL: [0.1]}
+    rows.append(compile_time.row_of("refused", "random", refused))
+    rows.append(
+        compile_time.row_of(
+            "alone", "known", {compile_time.OURS: [2.0], compile_time.RIVAL: ["InternalError"]}
+        )
+    )
+    assert compile_time.misses(rows) == ["slow: 6.0 s", "many times: 30 times tvm.compile"]
+    table = compile_time.markdown(rows)
+    assert table.startswith("3 random functions; 1 more are refused.\n")
+    assert "| slow | 6.00 | 1.00 | 6.0 |" in table
+    assert "| alone | 2.00 | | |" in table
