@@ -15,7 +15,7 @@
 """Run all benchmarks, write down and draw what they find, and compare it with an older run.
 
 Each runs in a process of its own, one after the other: overhead, schedules, workloads, concurrency,
-scaling, xla. The folder then has a JSON file of each, summary.md and pictures.
+scaling, xla, compile_time. The folder then has a JSON file of each, summary.md and pictures.
 
 --compare OLD prints each figure that has become slower beside its rival in the same run, so that
 the speed of the machine cancels out: by more than --threshold, and by more than its spread, which
@@ -46,6 +46,7 @@ BENCHMARKS = {  # in the order in which they run
     "concurrency": "concurrency.py",
     "scaling": "scaling.py",
     "xla": "xla.py",
+    "compile_time": "compile_time.py",
 }
 SUMMARY = "summary.md"
 # What tells the rows of a benchmark apart.
@@ -146,7 +147,8 @@ def write_summary(folder: Path) -> None:
     parts = ["# Results of the benchmarks\n\nMade by `./bazelw run //benchmarks`.\n"]
     for name, document in documents(folder).items():
         plots.draw(name, document["results"], folder / f"{name}.png")
-        parts.append(f"## {name.capitalize()}\n\n{section(name, document, f'{name}.png')}")
+        title = name.replace("_", " ").capitalize()
+        parts.append(f"## {title}\n\n{section(name, document, f'{name}.png')}")
     (folder / SUMMARY).write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -20,9 +20,18 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tvm import tirx
+from tvm import ir, tirx
 
+_PURE = 1  # CallEffectKind.Pure
 _VECTOR = re.compile(r"([a-z_]+[0-9]+)(?:x([0-9]+))?")
+
+
+def register(name: str) -> str:
+    """Register an operator of scalars or vectors with TVM, whose passes know nothing else of it."""
+    for key, value in (("TVectorizable", True), ("TCallEffectKind", _PURE)):
+        ir.register_op_attr(name, key, value)
+    ir.register_op_attr(name, "TScriptPrinterName", name)
+    return name
 
 
 def split(value: Any) -> tuple[str, int]:

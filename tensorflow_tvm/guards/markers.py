@@ -27,22 +27,10 @@ from typing import Any
 from tvm import ir, s_tir, tirx
 from tvm_ffi.structural import structural_mutate, structural_visit, structural_walk
 
-from tensorflow_tvm.vectors import const, let, like, select, split
+from tensorflow_tvm.vectors import const, let, like, register, select, split
 
-_DIVISOR = "tensorflow_tvm.checked_divisor"
-_INTEGER = "tensorflow_tvm.saturating_cast"
-_PURE = 1  # of TVM's CallEffectKind
-
-
-def _register(name: str) -> ir.Op:
-    ir.register_op_attr(name, "TCallEffectKind", _PURE)
-    ir.register_op_attr(name, "TVectorizable", True)
-    ir.register_op_attr(name, "TScriptPrinterName", name.replace(".", "_"))
-    return ir.Op.get(name)
-
-
-_CHECKED_DIVISOR = _register(_DIVISOR)
-_SATURATING_CAST = _register(_INTEGER)
+_CHECKED_DIVISOR = ir.Op.get(register("tensorflow_tvm.checked_divisor"))
+_SATURATING_CAST = ir.Op.get(register("tensorflow_tvm.saturating_cast"))
 
 
 def checked_divisor(divisor: Any, message: str) -> Any:

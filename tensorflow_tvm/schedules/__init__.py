@@ -17,10 +17,11 @@
 Functions come here guarded (see `tensorflow_tvm.guards`). gpu.py leaves the choice to TVM's dlight,
 and cpu.py makes loops of its own: stages.py reads the function as a list of stages, fusion.py
 decides which are computed together, and one of the rules makes the loops of each: elementwise.py,
-reduction.py, contraction.py, and rows.py for several at once. vector_math.py writes out functions
-such as exp, float8.py that type's arithmetic, and divisions.py what TVM does not divide rightly;
-temporaries.py has small temporary tensors on the stack. What has been tuned gets the schedule that
-was found.
+reduction.py, contraction.py, and rows.py for several at once; sharing.py and cells.py keep the code
+short enough for TVM to simplify. pipeline.py lowers it, and vector_math.py writes out functions
+such as exp there; float8.py writes out that type's arithmetic, and divisions.py what TVM does not
+divide rightly; temporaries.py has small temporary tensors on the stack. What has been tuned gets
+the schedule that was found.
 """
 
 from __future__ import annotations

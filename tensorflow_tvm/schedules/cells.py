@@ -14,11 +14,10 @@
 # ==============================================================================
 """Values of variables that TVM does not put in the place of the variables.
 
-TVM's passes and its LLVM code generator simplify an expression with every variable replaced by its
-value, and those of that value too: the time grows exponentially with the length of a chain of
-variables, and with the depth of conditions in each other. What a variable reads from memory stays a
-read. So a long value is stored in a cell of memory, of one element, and the variable is what is read
-from there. LLVM keeps cells in registers.
+TVM's passes and its LLVM code generator simplify an expression with each variable replaced by its
+value, and the variables in that by theirs: the time grows exponentially with the length of a chain
+of variables. What a variable reads from memory stays a read. So a long value is stored in a cell, a
+buffer of one element, and the variable reads it. LLVM has cells in registers.
 """
 
 from __future__ import annotations
@@ -226,9 +225,10 @@ class _Cutter:
     def _is_long(self, variable: tirx.Var, value: Any) -> bool:
         """Whether a variable's value is to be in a cell; what the variable stands for is noted."""
         is_put = isinstance(value, ir.Call) and isinstance(value.op, ir.GlobalVar)
-        is_number = isinstance(value.ty, ir.PrimType) and str(value.ty) != "handle"
+        dtype = str(value.ty) if isinstance(value.ty, ir.PrimType) else "handle"
+        fits = dtype != "handle" and not dtype.startswith("boolx")  # whose lanes are bits
         size = self._size(value)
-        is_long = size > _MOST_NODES and is_number and not is_put
+        is_long = size > _MOST_NODES and fits and not is_put
         self._sizes[variable] = 1 if is_long or is_put else size
         return is_long
 

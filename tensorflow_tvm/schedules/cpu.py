@@ -27,6 +27,7 @@ from tensorflow_tvm.schedules import (
     contraction,
     elementwise,
     loops,
+    operations,
     reduction,
     rows,
 )
@@ -49,7 +50,7 @@ def schedule(
     function: tirx.PrimFunc, target: tvm.target.Target, libm: bool, notes: dict[str, list[str]]
 ) -> tirx.PrimFunc:
     """Return `function` with loops that are right for `target`, a processor; see `apply`."""
-    program = read(function)
+    program = read(function.with_body(operations.start_with_infinities(function.body)))
     if program is None:
         notes[""] = ["as written: it is not as TE makes functions"]
         return function

@@ -165,14 +165,11 @@ def _along(
 
     def vector(i: Any) -> tirx.Stmt:
         scratch = Scratch(width)
-        return scratch.around(
-            loops.loop(
-                "lane",
-                lanes,
-                lambda lane: body(i * width + lane, lane, scratch),
-                ForKind.VECTORIZED,
-            )
-        )
+
+        def of_lane(lane: Any) -> tirx.Stmt:
+            return body(i * width + lane, lane, scratch)
+
+        return scratch.around(loops.loop("lane", lanes, of_lane, ForKind.VECTORIZED))
 
     def both(whole: Any) -> tirx.Stmt:
         rest = loops.simplify(extent - whole * width)

@@ -16,19 +16,21 @@
 
 Each operation is done in float32, and its result rounded to the nearest, of two equally near to the
 even one, as ml_dtypes does it. No float32 in between is subnormal: TensorFlow's threads take those
-for zeros.
+for zeros. The conversions are operators until TVM has simplified what is around them, which would
+take very long if they were written out in each other.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from tvm import ir, s_tir, tirx
 from tvm_ffi.structural import structural_mutate, structural_walk
+
+from tensorflow_tvm.vectors import convert, let, like, register, select
 
 _OPERATIONS = (
     *(tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Min, tirx.Max, tirx.FloorDiv, tirx.FloorMod),
@@ -75,6 +77,9 @@ _FORMATS = {
     "float8_e4m3fn": _Format("float8_e4m3fn", 3, 7, None, 0x7F),
     "float8_e5m2": _Format("float8_e5m2", 2, 15, 0x7C, 0x7E),
 }
+# Of bits, and to bits.
+_DECODE = {register(f"tensorflow_tvm.from_{name}"): f for name, f in _FORMATS.items()}
+_ENCODE = {register(f"tensorflow_tvm.to_{name}"): f for name, f in _FORMATS.items()}
 
 
 def rewrite(function: tirx.PrimFunc) -> tirx.PrimFunc:
@@ -196,11 +201,6 @@ def _power(exponent: int) -> Any:
     return tirx.const(2.0**exponent, "float32")
 
 
-def _let(value: Any, body: Callable[[Any], Any]) -> Any:
-    var = tirx.Var("f8", str(value.ty))
-    return tirx.Let(var, value, body(var))
-
-
 def _float32(node: Any, mutator: Any) -> Any:
     """Return a float8 as float32; anything else as its type."""
     source = _format_of(node)
@@ -208,36 +208,59 @@ def _float32(node: Any, mutator: Any) -> Any:
         return mutator.mutate(node)
     if isinstance(node, tirx.FloatImm):
         return tirx.const(float(_nearest(node.value, source)), "float32")
-
-    def decode(bits: Any) -> Any:
-        magnitude = bits & _int(0x7F)
-        # In two factors, since TVM's C code has seven digits of each number.
-        half = source.step // 2
-        small = magnitude.astype("float32") * _power(half) * _power(source.step - half)
-        result = tirx.Select(
-            magnitude >= _int(source.normal),
-            (magnitude << _int(source.shift)) + _int(source.offset),
-            tirx.reinterpret("int32", small),
-        )
-        if source.infinity is not None:
-            is_infinite = magnitude == _int(source.infinity)
-            result = tirx.Select(is_infinite, _int(_INFINITY), result)
-        largest = source.nan - 1 if source.infinity is None else source.infinity
-        result = tirx.Select(magnitude > _int(largest), _int(_NAN), result)
-        return tirx.reinterpret("float32", result | ((bits & _int(0x80)) << _int(24)))
-
-    return _let(tirx.reinterpret("uint8", mutator.mutate(node)).astype("int32"), decode)
+    bits = tirx.reinterpret("uint8", mutator.mutate(node))
+    return tirx.call_intrin("float32", f"tensorflow_tvm.from_{source.dtype}", bits)
 
 
 def _encoded(value: Any, target: _Format | None) -> Any:
     """Return a number as float8; as it is without a target."""
     if target is None:
         return value
+    name = f"tensorflow_tvm.to_{target.dtype}"
+    bits = tirx.call_intrin("uint8", name, value.astype("float32"))
+    return tirx.reinterpret(target.dtype, bits)
 
-    def encode(bits: Any) -> Any:
-        return _let(bits & _int(0x7FFFFFFF), lambda magnitude: rounded(bits, magnitude))
 
-    def rounded(bits: Any, magnitude: Any) -> Any:
+def lower(call: ir.Call) -> Any:
+    """Return what computes a conversion; None if the call is none."""
+    name = getattr(call.op, "name", "")
+    if name in _DECODE:
+        source = _DECODE[name]
+        return let(convert(call.args[0], "int32"), lambda bits: _decode(bits, source))
+    if name in _ENCODE:
+        target = _ENCODE[name]
+        bits = tirx.reinterpret(like("int32", call), call.args[0])
+        return let(bits, lambda bits: _encode(bits, target))
+    return None
+
+
+def _decode(bits: Any, source: _Format) -> Any:
+    """Return the float32 of the bits of a float8."""
+
+    def of_magnitude(magnitude: Any) -> Any:
+        # In two factors, since TVM's C code has seven digits of each number.
+        half = source.step // 2
+        small = convert(magnitude, "float32") * _power(half) * _power(source.step - half)
+        result = select(
+            magnitude >= _int(source.normal),
+            (magnitude << _int(source.shift)) + _int(source.offset),
+            _bits(small),
+        )
+        if source.infinity is not None:
+            is_infinite = (magnitude == _int(source.infinity)).asobject()
+            result = select(is_infinite, _int(_INFINITY), result)
+        largest = source.nan - 1 if source.infinity is None else source.infinity
+        result = select(magnitude > _int(largest), _int(_NAN), result)
+        result = result | ((bits & _int(0x80)) << _int(24))
+        return tirx.reinterpret(like("float32", bits), result)
+
+    return let(bits & _int(0x7F), of_magnitude)
+
+
+def _encode(bits: Any, target: _Format) -> Any:
+    """Return the bits of the float8 next to the float32 that has `bits`."""
+
+    def of_magnitude(magnitude: Any) -> Any:
         half, shift = _int((1 << (target.shift - 1)) - 1), _int(target.shift)
         limited = tirx.min(magnitude, _int(_INFINITY))
         large = ((limited - _int(target.offset)) + half + ((limited >> shift) & _int(1))) >> shift
@@ -245,12 +268,14 @@ def _encoded(value: Any, target: _Format | None) -> Any:
         # Adding a number whose last bit is the least subnormal one rounds to those.
         exponent = 23 + target.step
         adder_bits = _int((_BIAS + exponent) << 23)
-        added = tirx.reinterpret("float32", magnitude) + _power(exponent)
-        small = tirx.reinterpret("int32", added) - adder_bits
+        added = tirx.reinterpret(like("float32", bits), magnitude) + _power(exponent)
         least = _int((_BIAS + 1 - target.bias) << 23)
-        result = tirx.Select(magnitude < least, small, large)
-        result = tirx.Select(magnitude > _int(_INFINITY), _int(target.nan), result)
-        result = result | ((bits >> _int(24)) & _int(0x80))
-        return tirx.reinterpret(target.dtype, result.astype("uint8"))
+        result = select(magnitude < least, _bits(added) - adder_bits, large)
+        result = select(magnitude > _int(_INFINITY), _int(target.nan), result)
+        return convert(result | ((bits >> _int(24)) & _int(0x80)), "uint8")
 
-    return _let(tirx.reinterpret("int32", value.astype("float32")), encode)
+    return let(bits & _int(0x7FFFFFFF), of_magnitude)
+
+
+def _bits(value: Any) -> Any:
+    return tirx.reinterpret(like("int32", value), value)

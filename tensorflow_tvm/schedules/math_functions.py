@@ -141,9 +141,22 @@ def _copysign(a: Any, b: Any) -> Any:
     return tirx.reinterpret(str(a.ty), (_bits(a) & rest) | (_bits(b) & sign))
 
 
-def rewrite(call: ir.Call) -> Any:
+def _register(name: str) -> ir.Op:
+    ir.register_op_attr(name, "TCallEffectKind", 1)  # pure
+    ir.register_op_attr(name, "TVectorizable", True)
+    ir.register_op_attr(name, "TScriptPrinterName", name.replace(".", "_"))
+    return ir.Op.get(name)
+
+
+# TVM makes no vectors of its own.
+_ERF = _register("tensorflow_tvm.erf")
+
+
+def rewrite(call: ir.Call, libm: bool) -> Any:
     """Return what computes a call before TVM lowers it, and makes float32 of bfloat16."""
     dtype, _ = split(call)
+    if vector_math.name_of(call) == "erf" and not libm and dtype in ("float32", "float16"):
+        return ir.Call(_ERF, call.args, ret_ty=call.ty)
     if vector_math.name_of(call) != "nextafter" or dtype not in _INTEGERS:
         return call
     return tirx.reinterpret(dtype, _bits_of_next(*map(_bits, call.args), dtype))

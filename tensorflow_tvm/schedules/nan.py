@@ -29,26 +29,20 @@ from tvm.ir import prim
 from tvm_ffi.structural import structural_equal, structural_mutate
 
 from tensorflow_tvm.schedules import vector_math
-from tensorflow_tvm.vectors import const, let, like, select, split
+from tensorflow_tvm.vectors import const, let, like, register, select, split
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _HIDDEN = {
-    tirx.LT: "tensorflow_tvm.less",
-    tirx.LE: "tensorflow_tvm.less_equal",
-    tirx.GT: "tensorflow_tvm.greater",
-    tirx.GE: "tensorflow_tvm.greater_equal",
-    tirx.EQ: "tensorflow_tvm.equal",
-    tirx.NE: "tensorflow_tvm.not_equal",
+    tirx.LT: register("tensorflow_tvm.less"),
+    tirx.LE: register("tensorflow_tvm.less_equal"),
+    tirx.GT: register("tensorflow_tvm.greater"),
+    tirx.GE: register("tensorflow_tvm.greater_equal"),
+    tirx.EQ: register("tensorflow_tvm.equal"),
+    tirx.NE: register("tensorflow_tvm.not_equal"),
 }
 _SHOWN = {name: kind for kind, name in _HIDDEN.items()}
 _HALF = 0x7FFF  # half of the last bit that bfloat16 has of float32, less one
 _QUIET = 0x40  # a bit of bfloat16's NaN
-_PURE = 1  # CallEffectKind.Pure
-
-for _name in _HIDDEN.values():
-    ir.register_op_attr(_name, "TVectorizable", True)
-    ir.register_op_attr(_name, "TCallEffectKind", _PURE)
-    ir.register_op_attr(_name, "TScriptPrinterName", _name)
 
 
 def is_float(value: Any) -> bool:

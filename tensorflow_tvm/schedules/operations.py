@@ -81,6 +81,32 @@ def neutral(kind: type, dtype: str) -> Any:
     return tirx.max_value(dtype) if kind is tirx.Min else tirx.min_value(dtype)
 
 
+def start_with_infinities(body: tirx.Stmt) -> tirx.Stmt:
+    """Return `body` with reductions to the largest or smallest float that start with infinities.
+
+    TE's start with the lowest and the largest number, of which nothing infinite makes others.
+    """
+    kinds: dict[tirx.Var, type] = {}
+
+    def see(store: tirx.BufferStore) -> None:
+        is_extreme = isinstance(store.value, (tirx.Max, tirx.Min))
+        if is_extreme and operand(store.value, store.buffer, [store.buffer]) is not None:
+            kinds[store.buffer] = type(store.value)
+
+    def start(store: tirx.BufferStore, mutator: Any) -> tirx.BufferStore:
+        dtype = str(store.buffer.dtype)
+        kind = kinds.get(store.buffer)
+        if kind is None or dtype not in _INFINITE or not isinstance(store.value, tirx.FloatImm):
+            return mutator.default_mutate(store)
+        first = tirx.max_value(dtype) if kind is tirx.Min else tirx.min_value(dtype)
+        if store.value.value != first.value:
+            return store
+        return tirx.BufferStore(store.buffer, neutral(kind, dtype), store.indices)
+
+    structural_walk(body, [(tirx.BufferStore, see)])
+    return structural_mutate(body, [(tirx.BufferStore, start)]) if kinds else body
+
+
 def is_constant(value: Any) -> bool:
     """Whether `value` is a number."""
     return isinstance(value, (tirx.IntImm, tirx.FloatImm))

@@ -29,7 +29,14 @@ from tvm_ffi.structural import structural_mutate
 
 from tensorflow_tvm import vectors
 from tensorflow_tvm.guards import lowering, markers
-from tensorflow_tvm.schedules import cells, math_functions, nan, vector_math
+from tensorflow_tvm.schedules import (
+    cells,
+    float8,
+    math_functions,
+    nan,
+    operations,
+    vector_math,
+)
 
 NAME = "tensorflow_tvm"  # for `tir_pipeline` of `tvm.compile`
 LIBM = "tensorflow_tvm.libm"  # an attr: whether exp and the like are the C library's
@@ -77,11 +84,13 @@ def _prepare(function: tirx.PrimFunc) -> tirx.PrimFunc:
     # On GPUs TVM finds reductions that threads share by them.
     if not _is_for_cpu(function):
         return function
-    body = structural_mutate(
-        function.body,
-        [(ir.Call, lambda call, mutator: math_functions.rewrite(mutator.default_mutate(call)))],
-    )
-    return function.with_body(nan.hide_comparisons(body))
+    libm = bool(function.attrs.get(LIBM, False))
+
+    def see(call: ir.Call, mutator: Any) -> Any:
+        return math_functions.rewrite(mutator.default_mutate(call), libm)
+
+    body = structural_mutate(function.body, [(ir.Call, see)])
+    return function.with_body(nan.hide_comparisons(operations.start_with_infinities(body)))
 
 
 def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
@@ -107,8 +116,11 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
             return cast
         if not is_for_cpu or not isinstance(call, ir.Call):
             return call
-        comparison = nan.comparison(call)
-        return math_functions.lower(call, libm) if comparison is None else comparison
+        for lower in (nan.comparison, float8.lower):
+            lowered = lower(call)
+            if lowered is not None:
+                return lowered
+        return math_functions.lower(call, libm)
 
     handlers = [
         *((kind, see_extreme) for kind in (tirx.Max, tirx.Min)),
@@ -120,7 +132,8 @@ def _lower_math(function: tirx.PrimFunc) -> tirx.PrimFunc:
 @functools.cache
 def version() -> str:
     """Return a digest of what is done here, for keys of caches of compiled code."""
-    modules = (lowering, markers, cells, math_functions, nan, vector_math, vectors)
+    rules = (cells, float8, math_functions, nan, operations, vector_math)
+    modules = (lowering, markers, vectors, *rules)
     digest = hashlib.sha256()
     for path in (__file__, *(module.__file__ for module in modules)):
         digest.update(Path(path).read_bytes())

@@ -33,8 +33,9 @@ _LOG2_E = 1.4426950408889634
 # log(2) in two parts, of which multiples of the first are exact.
 _LN2_HIGH = 0.693359375
 _LN2_LOW = -2.12194440e-4
-# 1.5 * 2**23: the last bit of float32 numbers of that size is 1.
-_ROUNDER = 12582912.0
+# 1.5 * 2**23: the last bit of float32 numbers of that size is 1. It is an integer, as TVM's C code
+# has only seven digits of other numbers.
+_ROUNDER = 12582912
 _ROUNDER_BITS = 0x4B400000
 
 _EXP = (0.49999994, 0.16666521, 0.04166839, 0.0083687175, 0.00138145965)
@@ -107,7 +108,7 @@ def _exp(x: Any) -> Any:
     def rounded(x: Any) -> Any:
         # The last bits of the sum are the integer nearest to x / log(2). They are some integer for
         # NaN too, whose conversion to an integer is undefined.
-        return _bits(x * _f(_LOG2_E) + _f(_ROUNDER)) - _i(_ROUNDER_BITS)
+        return _bits(x * _f(_LOG2_E) + tirx.Cast("float32", _i(_ROUNDER))) - _i(_ROUNDER_BITS)
 
     return let(limited, lambda x: let(rounded(x), lambda whole: scaled(whole, x)))
 

@@ -172,7 +172,9 @@ def test_graph_def(module):
     with tf.Graph().as_default() as imported:
         tf.import_graph_def(graph.as_graph_def(), name="")
         with tf.compat.v1.Session(graph=imported) as session:
-            _check_mixed(lambda *given: session.run(outputs, dict(zip(["x:0", "w:0"], given))))
+            _check_mixed(
+                lambda *given: session.run(outputs, dict(zip(["x:0", "w:0"], given, strict=True)))
+            )
 
 
 def test_config(module):
@@ -217,12 +219,8 @@ def test_damaged_metadata(damaged):
                          None, (), ("args.0", "attrs.k", "rets.0"))  # fmt: skip
     text = json.loads(metadata.write(said, ["cpu"]))
     text["tensorflow_tvm"]["arg_spec"] = damaged
-    read = metadata.read(json.dumps(text))
-    if damaged == 5:
-        assert read == metadata.Metadata()
-        return
-    with pytest.raises(ValueError, match="Function 'f': arg_spec .* does not fit the signature"):
-        calling.resolve(read, None, None, 1, "Function 'f'")
+    with pytest.raises(ValueError, match="arg_spec"):
+        calling.resolve(metadata.read(json.dumps(text)), None, None, 1, "Function 'f'")
 
 
 def test_another_order_contradicts_the_library(module):

@@ -197,7 +197,7 @@ def _check_next(result, x, y):
         np.testing.assert_array_equal(result.astype(np.float64), expected.astype(np.float64))
     up = x.astype(np.float64) < y.astype(np.float64)
     assert np.all(result.astype(np.float64)[up] > x.astype(np.float64)[up])
-    zero = (x == 0) & (y > 0)
+    zero = (x.astype(np.float64) == 0) & (y.astype(np.float64) > 0)
     np.testing.assert_array_equal(result[zero], info.smallest_subnormal)
     largest = (x == info.max) & (y == np.inf)
     np.testing.assert_array_equal(result[largest], kind.type(np.inf))

@@ -168,6 +168,7 @@ def test_scheduled_reduction():
         values = np.arange(256, dtype=np.float32)
         values[place] = NAN
         assert np.isnan(function(values))
+    assert function(np.full(256, -np.inf, np.float32)) == -np.inf
 
 
 def test_comparisons():
@@ -205,3 +206,22 @@ def test_integers_stay_maxima():
     values = np.int32([3, -1, 4, 1, -5, 9, 2, 6])
     expected = np.maximum(values, np.append(values[1:], values[-1]))
     np.testing.assert_array_equal(function["main"](values), expected)
+
+
+@pytest.mark.parametrize("size", [0, 3, 100])
+def test_nothing_but_infinities(size):
+    x = np.full((size, 3), -np.inf, np.float32)
+    largest, smallest = (
+        tftvm.op(lambda x, function=function: function(x, axis=0), shapes=["n m"])
+        for function in (topi.max, topi.min)
+    )
+    np.testing.assert_array_equal(largest(x), [-np.inf] * 3)
+    np.testing.assert_array_equal(smallest(-x), [np.inf] * 3)
+
+
+def test_windows_of_infinities():
+    pool = tftvm.op(
+        lambda x: topi.nn.pool2d(x, [2, 2], [2, 2], [1, 1], [0] * 4, "max", layout="NHWC")
+    )
+    x = np.full((1, 4, 4, 1), -np.inf, np.float32)
+    np.testing.assert_array_equal(pool(x), x[:, :2, :2])

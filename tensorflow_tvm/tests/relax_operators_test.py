@@ -128,7 +128,8 @@ def test_they_run_wherever_ops_do(run):
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumsum of rows", "cumsum, flat", "exclusive",
-                                  "cumprod", "sort", "argsort", "one after another"])  # fmt: skip
+                                  "cumprod", "sort", "argsort", "one after another",
+                                  "flattened, and summed"])  # fmt: skip
 def test_nothing_to_sort_or_scan(name):
     ours, theirs = SORTS_AND_SCANS[name]
     function = build(ours, ((N, M), "float32"))
@@ -217,7 +218,10 @@ def plus_a_size(x_h: T.handle, size: T.int64, y_h: T.handle):
 
 def test_a_function_that_is_called_with_a_size():
     builder = relax.BlockBuilder()
-    x, y = (relax.Var(name, relax.TensorType((n,), "float32")) for name, n in zip("xy", (N, M)))
+    x, y = (
+        relax.Var(name, relax.TensorType((n,), "float32"))
+        for name, n in zip("xy", (N, M), strict=True)
+    )
     with builder.function("main", [x, y]):
         with builder.dataflow():
             function = builder.add_func(plus_a_size, "plus_a_size")
