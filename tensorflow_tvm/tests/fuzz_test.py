@@ -29,7 +29,7 @@ from tensorflow_tvm.tests.fuzz import functions, planted, reference, shrinking
 
 _MODULE = "tensorflow_tvm.tests.fuzz"
 # How long the random functions take, from the start of their process.
-_SECONDS = 35
+_SECONDS = 32
 
 
 def _start(module: str, *arguments: str) -> subprocess.Popen:
@@ -52,7 +52,8 @@ def _start(module: str, *arguments: str) -> subprocess.Popen:
 def test_random_functions():
     today = str(datetime.date.today().toordinal())
     seed = os.environ.get("TENSORFLOW_TVM_FUZZ_SEED", today)
-    process = _start(_MODULE, "--seed", seed, "--seconds", str(_SECONDS), "--functions", "2000")
+    limits = ["--seconds", str(_SECONDS), "--functions", "2000", "--batch", "8"]
+    process = _start(_MODULE, "--seed", seed, *limits)
     output, errors = process.communicate()
     print(f"seed {seed}\n{output}")
     again = f"TENSORFLOW_TVM_FUZZ_SEED={seed}, or python -m {_MODULE} --only FUNCTION"

@@ -290,6 +290,8 @@ def check(
     given = _order(signature, function, arrays, inputs)
     result = library.call(name, given, outputs)
     found = [("memory", violation) for violation in result.violations]
+    if function.schedule and "does not provide for" in result.error:
+        return True, found  # its author's schedule writes nothing where a reduction is empty
     if result.error:
         return True, found + expected.check_refusal(result.error, is_gradient)
     found += expected.check_outputs(result.outputs, is_gradient)

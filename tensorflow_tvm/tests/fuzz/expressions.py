@@ -98,6 +98,8 @@ class Expressions:
         if rng.random() < 0.4:
             return f"{rng.choice(_UNARY)}({a})"
         b = self.value(dtype, depth - 1)
+        if a == b:  # TVM makes 0 of x - x, even of NaN
+            return f"({a} + {b})"
         form = rng.choice(
             ("{} + {}", "{} - {}", "{} * {}", "{} / {}", "tirx.max({}, {})", "tirx.min({}, {})")
         )
