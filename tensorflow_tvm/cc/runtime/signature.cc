@@ -212,7 +212,12 @@ class SignatureParser {
       tensor.dtype = *parsed;
     }
     if (!ParseDimensions(&tensor)) return false;
-    tensor.text = std::string(text_.substr(start, at_ - start));
+    // That an input is optional is for callers: the signature of a call without it does not have it.
+    if (Sees("?")) {
+      if (output) return Fail("an output cannot be optional");
+      Take("?");
+    }
+    tensor.text = std::string(absl::StripTrailingAsciiWhitespace(text_.substr(start, at_ - start)));
     std::vector<TensorSpec>& tensors = output ? signature_.outputs_ : signature_.inputs_;
     tensors.push_back(std::move(tensor));
     return true;
