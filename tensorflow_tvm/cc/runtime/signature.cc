@@ -212,7 +212,7 @@ class SignatureParser {
       tensor.dtype = *parsed;
     }
     if (!ParseDimensions(&tensor)) return false;
-    // That an input is optional is for callers: the signature of a call without it does not have it.
+    // Only callers need to know: the signature of a call that leaves the input out lacks it.
     if (Sees("?")) {
       if (output) return Fail("an output cannot be optional");
       Take("?");
