@@ -21,14 +21,14 @@ import numbers
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow as tf
 
 from tensorflow_tvm.dimensions import UNKNOWN
 from tensorflow_tvm.metadata import Metadata, order
-from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature
+from tensorflow_tvm.signature import ANY_DTYPE, Argument, Signature, unbound_symbols
 
 _DEFAULT_ORDER = ("args", "rets")
 _ENTRY = re.compile(r"(args|rets)(\.\d+)?|attrs\.[A-Za-z_][A-Za-z0-9_]*")
@@ -43,7 +43,8 @@ class Convention:
     signature : Signature or None
         What the function takes and gives.
     arg_spec : tuple of str
-        The order of its arguments, see `Module.func`.
+        The order of its arguments, see `Module.func`; ``"null"`` for an optional input that calls
+        leave out.
     owned_tensors : bool
         Whether it takes tensors that it may keep, rather than views.
     """
@@ -74,6 +75,46 @@ class Convention:
             keys["owned_tensors"] = True
         return keys
 
+    @tf.autograph.experimental.do_not_convert
+    def left_out(self, inputs: Sequence[Any], context: str) -> tuple[int, ...]:
+        """Return which optional inputs a call does not have, by index.
+
+        Raises
+        ------
+        ValueError
+            If it does not have another, or has too many.
+        """
+        arguments = self.signature.inputs
+        required = [i for i, argument in enumerate(arguments) if not argument.optional]
+        if not max(required, default=-1) < len(inputs) <= len(arguments):
+            refuse_count(self.signature, len(inputs), context)
+        for i in required:
+            if inputs[i] is None:
+                refuse_none(self.signature, i, context)
+        return tuple(i for i in range(len(arguments)) if i >= len(inputs) or inputs[i] is None)
+
+    def without(self, left_out: Sequence[int], context: str) -> Convention:
+        """Return what is left for calls that leave out these inputs, by index.
+
+        Raises
+        ------
+        ValueError
+            If only such an input has a symbol that others need.
+        """
+        optional = [self.signature.inputs[i] for i in left_out]
+        rest = tuple(argument for argument in self.signature.arguments if argument not in optional)
+        for symbol, argument in unbound_symbols(rest):
+            needed = next(str(other) for other in optional if symbol in (other.shape or ()))
+            raise ValueError(
+                f"{context}: optional input '{needed}' is left out, or None, and no other input "
+                f"has the symbol '{symbol}' of '{argument}' as a whole dimension. Pass that input."
+            )
+        kept = [i for i in range(len(self.signature.inputs)) if i not in left_out]
+        entries = {f"args.{i}": f"args.{new}" for new, i in enumerate(kept)}
+        entries.update({f"args.{i}": "null" for i in left_out})
+        spec = (entries.get(entry, entry) for entry in _expanded(self.arg_spec, self.signature))
+        return dataclasses.replace(self, signature=Signature(rest), arg_spec=tuple(spec))
+
     def attr_values(self, given: dict[str, Any], context: str) -> dict[str, Any]:
         """Check a call's attrs, and return them as values that JSON can hold."""
         names = self.attrs
@@ -97,6 +138,26 @@ class Convention:
     def _attr(self, name: str) -> Argument | None:
         attrs = self.signature.attrs if self.signature is not None else ()
         return next((argument for argument in attrs if argument.name == name), None)
+
+
+def refuse_count(signature: Signature, count: int, context: str) -> NoReturn:
+    """Raise the error that a call has so many inputs."""
+    raise ValueError(
+        f"{context} was called with {count} inputs; expected {len(signature.inputs)}: its "
+        f"signature is {signature}."
+    )
+
+
+def refuse_none(signature: Signature | None, index: int, context: str) -> NoReturn:
+    """Raise the error that an input is None."""
+    what, cure = f"input {index}", "Its signature is not known: give signature="
+    if signature is not None:
+        what = f"input '{signature.inputs[index].name}'"
+        cure = f"Its signature is {signature}; an optional input is declared"
+    raise ValueError(
+        f"{context}: {what} is None, and is not optional; expected a tensor. {cure} with a "
+        "question mark after its shape, as in 'bias: float32[n]?'."
+    )
 
 
 def resolve(
@@ -207,6 +268,12 @@ def _renamed(
             raise ValueError(
                 f"{context}: its library says that it has {theirs} {what}, and signature= has "
                 f"{ours}: {given}."
+            )
+    for theirs, ours in zip(said.inputs, given.inputs, strict=True):
+        if ours.optional and not theirs.optional:
+            raise ValueError(
+                f"{context}: signature= says that input '{ours}' is optional, and its library says "
+                "that it is not. Leave out the '?' after its shape."
             )
     names = iter(given.attrs)
     return tuple(

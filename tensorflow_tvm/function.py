@@ -116,11 +116,9 @@ class Function:
         # None where the first input's is taken.
         self._shapes = shapes and (shapes if len(shapes) == self._count else shapes * self._count)
         self._dtype_numbers = self._number_dtypes(dtypes)
-        # What each input must be: None where anything goes.
-        self._input_dtypes = [
-            None if argument.dtype == ANY_DTYPE else tf.as_dtype(argument.dtype)
-            for argument in (self.signature.inputs if self.signature else ())
-        ]
+        # Itself for calls that leave out optional inputs, by which ones these are.
+        self._without: dict[tuple[int, ...], Function] = {}
+        self._set_inputs()
 
         callee: dict[str, Any] = {
             "digest": library.digest,
@@ -145,22 +143,36 @@ class Function:
         # the gradient when nobody has the function any more.
         self._has_gradient = gradient is not None
         self._gradient_in_python: gradients.PythonGradient | None = None
-        # An eager call's attributes are read and hashed each time, so this is short; and every
-        # distinct one makes a kernel that TensorFlow keeps, so shapes are passed as tensors.
-        self._eager_callee = callee
-        self._static = shapes is not None and all(map(output_spec.is_static, shapes))
-        self._graph_callee = {**callee, "output_shapes": self._shapes} if self._static else callee
-        self._eager_text = _to_text(self._eager_callee)
-        self._graph_text = _to_text(self._graph_callee) if self._static else self._eager_text
-        # None where something varies, or until it is known.
-        self._eager_call: eager_op.Call | None = None
-        if shapes is None:
-            self._prepare_eager_call(_NOTHING)
+        self._set_callee(callee)
         self._device_is_there = False
         # Whether shapes and dtypes of all outputs are known without an input's.
         self._needs_no_input = self._dtype_numbers is not None and (
             self._shapes is not None or self._says_shapes
         )
+
+    def _set_inputs(self) -> None:
+        """Note what the signature says of the inputs."""
+        inputs = self.signature.inputs if self.signature else ()
+        # What each input must be: None where anything goes.
+        self._input_dtypes = [
+            None if argument.dtype == ANY_DTYPE else tf.as_dtype(argument.dtype)
+            for argument in inputs
+        ]
+        self._has_optional_inputs = any(argument.optional for argument in inputs)
+
+    def _set_callee(self, callee: dict[str, Any]) -> None:
+        # An eager call's attributes are read and hashed each time, so this is short; and every
+        # distinct one makes a kernel that TensorFlow keeps, so shapes are passed as tensors.
+        self._eager_callee = callee
+        shapes = self._shapes
+        self._static = shapes is not None and all(map(output_spec.is_static, shapes))
+        self._graph_callee = {**callee, "output_shapes": shapes} if self._static else callee
+        self._eager_text = _to_text(self._eager_callee)
+        self._graph_text = _to_text(self._graph_callee) if self._static else self._eager_text
+        # None where something varies, or until it is known.
+        self._eager_call: eager_op.Call | None = None
+        if shapes is None and self._gradient_in_python is None:
+            self._prepare_eager_call(_NOTHING)
 
     def _prepare_eager_call(self, shapes: list[tf.Tensor]) -> None:
         if self._convention.attrs or self._device is not None:
@@ -313,7 +325,8 @@ class Function:
         function : callable
             Called with the inputs, the outputs, and the gradients of the outputs. It returns the
             gradient of each input, None where there is none; those of inputs that are not of
-            floating point may be left out. It may call TensorFlow and TVM functions.
+            floating point may be left out. It may call TensorFlow and TVM functions. An optional
+            input that a call leaves out is None, and so is its gradient.
 
         Returns
         -------
@@ -380,6 +393,7 @@ class Function:
         result = object.__new__(type(self))
         result.__dict__.update(self.__dict__)
         result._gradient_in_python = gradient
+        result._without = {}
         result._eager_call = None
         if gradient is None and self._shapes is None:
             result._prepare_eager_call(_NOTHING)
@@ -467,7 +481,8 @@ class Function:
         ----------
         *inputs : tensor-like
             What the function reads: tensors of any dtype that TVM knows (bool, integers, floats).
-            They are passed without a copy.
+            They are passed without a copy. None for an optional input leaves it out; at the end of
+            the inputs, optional ones need not be passed.
         name : str, optional
             A name for the op.
         **attrs : int, float, bool, str or list of those
@@ -494,6 +509,11 @@ class Function:
             outputs = eager_op.execute(self._eager_call, inputs, name)
             if outputs is not None:
                 return outputs
+        if self._has_optional_inputs:
+            left_out = self._convention.left_out(inputs, self._context)
+            if left_out:
+                given = [value for value in inputs if value is not None]
+                return self._for_calls_without(left_out)(*given, name=name, **attrs)
         if self._gradient_in_python is not None:
             return self._call_with_gradient(self._gradient_in_python, inputs, name, attrs)
         if self._device is None:
@@ -504,6 +524,31 @@ class Function:
             self._device_is_there = True
         with tf.device(self._device):
             return self._call(inputs, name, attrs)
+
+    @tf.autograph.experimental.do_not_convert
+    def _for_calls_without(self, left_out: tuple[int, ...]) -> Function:
+        """Return this function without some optional inputs; it is passed null in their place."""
+        result = self._without.get(left_out)
+        if result is not None:
+            return result
+        result = object.__new__(type(self))
+        result.__dict__.update(self.__dict__)
+        result._convention = self._convention.without(left_out, self._context)
+        result.signature = result._convention.signature
+        result._set_inputs()
+        # A gradient that is a TVM function takes and returns tensors for all inputs.
+        result.libraries = self.libraries[:1]
+        result._has_gradient = False
+        if self._gradient_in_python is not None:
+            result._gradient_in_python = gradients.without_inputs(
+                self._gradient_in_python, left_out, len(self.signature.inputs)
+            )
+        callee = {**self._eager_callee, **result._convention.callee_keys()}
+        for key in ("gradient", "in_place"):
+            callee.pop(key, None)
+        result._set_callee(callee)
+        self._without[left_out] = result
+        return result
 
     @tf.autograph.experimental.do_not_convert
     def _call_with_gradient(
@@ -530,10 +575,7 @@ class Function:
     @tf.autograph.experimental.do_not_convert
     def _call(self, inputs: tuple[Any, ...], name: str | None, attrs: dict[str, Any]) -> Any:
         if self.signature is not None and len(inputs) != len(self.signature.inputs):
-            raise ValueError(
-                f"{self._context} was called with {len(inputs)} inputs; expected "
-                f"{len(self.signature.inputs)}: its signature is {self.signature}."
-            )
+            calling.refuse_count(self.signature, len(inputs), self._context)
         tensors = [self._convert(value, i) for i, value in enumerate(inputs)]
         if not tensors and not self._needs_no_input:
             raise ValueError(
@@ -581,6 +623,8 @@ class Function:
     def _convert(self, value: Any, index: int) -> tf.Tensor:
         if isinstance(value, tf.Tensor):
             return value
+        if value is None:
+            calling.refuse_none(self.signature, index, self._context)
         try:
             dtype = self._input_dtypes[index] if index < len(self._input_dtypes) else None
             if dtype is not None and not tf.is_tensor(value):

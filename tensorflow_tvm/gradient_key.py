@@ -52,6 +52,8 @@ class Callee(NamedTuple):
     attrs: dict[str, Any]
     gradient: Any
     """The key, which `read_gradient` reads; None if there is none."""
+    leaves_out_inputs: bool
+    """Whether the call does not have all optional inputs."""
 
 
 def read_callee(text: str | bytes) -> Callee:
@@ -67,10 +69,11 @@ def read_callee(text: str | bytes) -> Callee:
         function = stored_json.as_text(callee.get("function"), "its function")
         library = stored_json.as_text(callee.get("library_name", "library"), "its library_name")
         attrs = stored_json.as_object(callee.get("attrs", {}), "its attrs")
+        order = stored_json.as_texts(callee.get("arg_spec", []), "its arg_spec")
     except ValueError as error:
         raise ValueError(f"attribute 'callee' of a TVM op cannot be read: {error}.") from None
     what = f"TVM function '{function}' of library '{library}'"
-    return Callee(what, attrs, callee.get("gradient"))
+    return Callee(what, attrs, callee.get("gradient"), "null" in order)
 
 
 def read_gradient(callee: Callee, library_count: int) -> GradientKey:

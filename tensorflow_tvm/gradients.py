@@ -270,6 +270,14 @@ def _gradient(op: tf.Operation, *output_gradients: Any) -> list[tf.Tensor | None
         return [None] * len(op.inputs)
     if callee.gradient is None:
         node = f" (op '{name}')" if name else ""
+        if callee.leaves_out_inputs:
+            raise LookupError(
+                f"{what}{node} was called without all of its optional inputs, and a TVM function "
+                "cannot be the gradient of such a call. Pass them; or give a Python function "
+                "(Function.with_gradient) or a TensorFlow function that computes the same "
+                "(gradient_from=), which are called with None for them. Or call tf.stop_gradient "
+                "on it."
+            )
         raise LookupError(f"{what}{node} has no gradient. {_WAYS}. Or call tf.stop_gradient on it.")
     library_count = op.get_attr("NL")
     count = len(op.inputs) - library_count - op.get_attr("NS")
@@ -444,19 +452,36 @@ def by_input(
     return results
 
 
+def without_inputs(
+    gradient: PythonGradient, left_out: Sequence[int], input_count: int
+) -> PythonGradient:
+    """Return a gradient in Python for calls that leave out these inputs: it has None for them."""
+
+    def call(inputs: Sequence[Any], outputs: Any, dys: Any, attrs: dict[str, Any]) -> Any:
+        tensors = iter(inputs)
+        every = [None if i in left_out else next(tensors) for i in range(input_count)]
+        given = gradient(every, outputs, dys, attrs)
+        if isinstance(given, (list, tuple)) and len(given) == input_count:
+            return [value for i, value in enumerate(given) if i not in left_out]
+        return given
+
+    return call
+
+
 def of_reference(
     reference: Callable[..., Any],
-    inputs: Sequence[tf.Tensor],
+    inputs: Sequence[tf.Tensor | None],
     dys: Sequence[tf.Tensor],
     attrs: dict[str, Any],
     context: str,
 ) -> list[tf.Tensor | tf.IndexedSlices | None]:
-    """Differentiate a TensorFlow function."""
+    """Differentiate a TensorFlow function with respect to the inputs that are not None."""
     # Without what Keras hangs on tensors: of probabilities that have their logits with them, its
     # losses differentiate those.
-    inputs = [tf.identity(tensor) for tensor in inputs]
+    inputs = [None if tensor is None else tf.identity(tensor) for tensor in inputs]
+    given = [tensor for tensor in inputs if tensor is not None]
     with tf.GradientTape() as tape:
-        for tensor in inputs:
+        for tensor in given:
             if tensor.dtype.is_floating:
                 tape.watch(tensor)
         outputs = tf.nest.flatten(reference(*inputs, **attrs))
@@ -473,7 +498,7 @@ def of_reference(
                 f"{i}; expected {dy.dtype.name}{dy.shape}, as the function itself has. It must "
                 "compute the same."
             )
-    return tape.gradient(outputs, inputs, output_gradients=list(dys))
+    return tape.gradient(outputs, given, output_gradients=list(dys))
 
 
 def node_name(function: str) -> str:

@@ -283,8 +283,8 @@ class TVMLayer(keras.layers.Layer):
         for what, value in items:
             if value is None:
                 raise ValueError(
-                    f"Layer '{self.name}': {what} is None, expected a tensor. A function has no "
-                    "inputs that can be left out: call the layer with all of them."
+                    f"Layer '{self.name}': {what} is None, expected a tensor. A layer has no "
+                    "inputs that can be left out: call it with all of them."
                 )
 
     def _apply(self, inputs: list[Any], weights: Sequence[Any]) -> Any:

@@ -77,10 +77,11 @@ class Metadata:
             outputs = tuple(_tensor("output", f"ret{i}") for i in range(count))
             signature = Signature(arguments + outputs)
             return dataclasses.replace(self, signature=signature, output_count=count)
-        if len(self.signature.inputs) < count:
+        # The last tensors, as is the custom. An op has all of its outputs, so none is optional.
+        tensors = [argument for argument in self.signature.inputs if not argument.optional]
+        if len(tensors) < count:
             return Metadata()
-        # The last tensors, as is the custom.
-        last = self.signature.inputs[len(self.signature.inputs) - count :]
+        last = tensors[len(tensors) - count :]
         taken = tuple(argument for argument in arguments if argument not in last)
         places = {argument: f"rets.{i}" for i, argument in enumerate(last)}
         spec = iter(order(taken))
@@ -180,14 +181,17 @@ def _read_own(own: dict[str, Any]) -> Metadata:
 def _read_schema(schema: dict[str, Any]) -> Metadata:
     returned, *taken = schema["args"]
     arguments = []
+    owned = False
     for i, entry in enumerate(taken):
-        if entry["type"] in _TENSORS:
-            arguments.append(_tensor("input", f"arg{i}"))
+        optional = entry["type"] == "Optional"
+        tensor_type = (entry["args"][0] if optional else entry)["type"]
+        owned |= tensor_type == "ffi.Tensor"
+        if tensor_type in _TENSORS:
+            arguments.append(Argument("input", f"arg{i}", ANY_DTYPE, optional=optional))
         elif (attr_type := _attr_type(entry)) is not None:
             arguments.append(Argument("attr", f"arg{i}", attr_type))
         else:
             return Metadata()
-    owned = any(entry["type"] == "ffi.Tensor" for entry in taken)
     if returned["type"] == "None":
         return Metadata(Signature(tuple(arguments)), owned_tensors=owned)
     spec = order(arguments)

@@ -17,7 +17,7 @@
 The grammar, with ``{…}`` for any number of times and ``[…]`` for at most once::
 
     signature = "(" [ argument { "," argument } ] ")" "->" "(" [ tensor { "," tensor } ] ")"
-    argument  = tensor | name ":" attr
+    argument  = tensor [ "?" ] | name ":" attr
     tensor    = name ":" dtype "[" [ "..." | dim { "," dim } ] "]"
     attr      = scalar | "list" "[" scalar "]"
     scalar    = "int" | "float" | "bool" | "str"
@@ -28,17 +28,19 @@ The grammar, with ``{…}`` for any number of times and ``[…]`` for at most on
     atom      = integer | symbol | "(" sum ")" | ( "min" | "max" ) "(" sum "," sum { "," sum } ")"
 
 ``//`` and ``%`` round down, as in Python. ``any`` is a dtype that is not said, ``...`` a shape and
-``?`` a dimension that is not said. Every symbol stands bare, as a whole dimension, in at least one
-input. A tensor has at most 254 dimensions. cc/runtime/signature.cc reads the same grammar.
+``?`` a dimension that is not said; after a tensor's ``]`` it marks an optional input. Every symbol
+stands bare, as a whole dimension, in at least one input. A tensor has at most 254 dimensions.
+cc/runtime/signature.cc reads the same grammar.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tensorflow_tvm.dimensions import NAME, Parser, evaluate, symbols  # noqa: F401
+from tensorflow_tvm.dimensions import NAME, UNKNOWN, Parser, evaluate, symbols  # noqa: F401
 
 DTYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -67,18 +69,21 @@ class Argument:
     shape : tuple of int and str, or None
         A tensor's dimensions: integers, or symbols and expressions of symbols as text, or ``"?"``.
         None for any shape, and for attrs.
+    optional : bool
+        Whether calls may pass None for this input.
     """
 
     role: str
     name: str
     dtype: str
     shape: tuple[int | str, ...] | None = None
+    optional: bool = False
 
     def __str__(self) -> str:
         if self.role == "attr":
             return f"{self.name}: {self.dtype}"
         dims = "..." if self.shape is None else ", ".join(map(str, self.shape))
-        return f"{self.name}: {self.dtype}[{dims}]"
+        return f"{self.name}: {self.dtype}[{dims}]{UNKNOWN if self.optional else ''}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,26 +112,18 @@ class Signature:
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", tuple(map(_checked, self.arguments)))
         names: set[str] = set()
-        bound: set[str] = set()
         for argument in self.arguments:
             if argument.name in names:
                 raise ValueError(f"two arguments of a signature are called '{argument.name}'")
             names.add(argument.name)
-            if argument.role == "input":
-                bound.update(
-                    dim for dim in argument.shape or () if NAME.fullmatch(str(dim)) is not None
-                )
         roles = [argument.role for argument in self.arguments]
         if "output" in roles and set(roles[roles.index("output") :]) != {"output"}:
             raise ValueError("the outputs of a signature must come after its inputs and attrs")
-        for argument in self.arguments:
-            for dim in argument.shape or ():
-                for symbol in symbols(dim):
-                    if symbol not in bound:
-                        raise ValueError(
-                            f"symbol '{symbol}' in '{argument}' is no dimension of any input; "
-                            "an input must have it as a whole dimension"
-                        )
+        for symbol, argument in unbound_symbols(self.arguments):
+            raise ValueError(
+                f"symbol '{symbol}' in '{argument}' is no dimension of any input; "
+                "an input must have it as a whole dimension"
+            )
 
     @property
     def inputs(self) -> tuple[Argument, ...]:
@@ -179,6 +176,8 @@ class Signature:
             entry: dict[str, Any] = dataclasses.asdict(argument)
             if argument.role == "attr":
                 del entry["shape"]
+            if not argument.optional:
+                del entry["optional"]
             arguments.append(entry)
         return json.dumps({"arguments": arguments})
 
@@ -190,7 +189,8 @@ class Signature:
         ----------
         text : str or bytes
             A JSON object with the key ``"arguments"``: a list of objects with ``"role"``,
-            ``"name"``, ``"dtype"`` and, for tensors, ``"shape"``: a list, or null for any shape.
+            ``"name"``, ``"dtype"`` and, for tensors, ``"shape"``: a list, or null for any shape;
+            for optional inputs also ``"optional"``: true.
 
         Returns
         -------
@@ -208,12 +208,22 @@ class Signature:
                     name=entry["name"],
                     dtype=entry["dtype"],
                     shape=_shape_of(entry.get("shape")),
+                    optional=entry.get("optional", False),
                 )
                 for entry in json.loads(text)["arguments"]
             )
         except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(f"Cannot read a signature from JSON: {error!r}") from None
         return cls(arguments)
+
+
+def unbound_symbols(arguments: Sequence[Argument]) -> Iterator[tuple[str, Argument]]:
+    """Yield the symbols that are no whole dimension of an input, each with an argument it is in."""
+    inputs = (argument for argument in arguments if argument.role == "input")
+    bound = {dim for argument in inputs for dim in argument.shape or ()}
+    for argument in arguments:
+        for dim in argument.shape or ():
+            yield from ((symbol, argument) for symbol in symbols(dim) if symbol not in bound)
 
 
 def _shape_of(entry: Any) -> tuple[int | str, ...] | None:
@@ -226,9 +236,14 @@ def _checked(argument: Argument) -> Argument:
     """Return `argument` with each dimension in the one form that equal ones share."""
     if not isinstance(argument, Argument):
         raise ValueError(f"expected arguments of a signature, given {argument!r}")
-    role, name, dtype, shape = dataclasses.astuple(argument)
+    role, name, dtype, shape, optional = dataclasses.astuple(argument)
     if not isinstance(name, str) or NAME.fullmatch(name) is None:
         raise ValueError(f"the name of an argument must be an identifier, given {name!r}")
+    if not isinstance(optional, bool) or (optional and role != "input"):
+        raise ValueError(
+            f"optional must be True or False for an input, and False for others; argument '{name}' "
+            f"has role {role!r} and optional {optional!r}"
+        )
     if role == "attr":
         if dtype not in ATTR_TYPES:
             raise ValueError(
@@ -299,10 +314,18 @@ class _SignatureParser(Parser):
         elif dtype not in _SCALARS or self._peek() == "[":
             if dtype not in (*DTYPES, ANY_DTYPE):
                 self._fail(at, f"unknown dtype '{dtype}'; possible are {_POSSIBLE_DTYPES}")
-            return Argument(role, name, dtype, self._dims())
+            return Argument(role, name, dtype, self._dims(), self._optional(role))
         if role == "output":
             self._fail(at, "expected the dtype of a tensor as in 'float32[n]', found an attr's")
         return Argument("attr", name, dtype)
+
+    def _optional(self, role: str) -> bool:
+        if self._peek() != UNKNOWN:
+            return False
+        if role == "output":
+            self._fail(self._at(), "an output cannot be optional")
+        self._take(UNKNOWN)
+        return True
 
     def _dims(self) -> tuple[int | str, ...] | None:
         if (

@@ -82,6 +82,7 @@ def _signature(rng):
                 if rng.random() < 0.2
                 else ", ".join(_dim(rng) for _ in range(rng.randint(0, 4))),
             )
+            + (rng.choice(("?", " ?", "")) if letter == "x" else "")
             for i in range(rng.randint(0, 3))
         ]
 
@@ -316,6 +317,40 @@ def test_parts():
     assert tftvm.Signature is Signature and tftvm.Argument is Argument
 
 
+def test_optional_inputs():
+    text = "(b: float32[n]?, c: any[...]?, d: any[?], e: int8[]?) -> (y: any[n])"
+    signature = Signature.parse(text.replace("?,", " ? ,"))
+    assert [argument.optional for argument in signature.arguments] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert signature.inputs[0] == Argument("input", "b", "float32", ("n",), optional=True)
+    assert str(signature) == text
+    assert Signature.parse(text) == Signature.from_json(signature.to_json()) == signature
+    assert '"optional"' not in Signature.parse("(d: any[?]) -> ()").to_json()
+    assert _parses_in_cc(text) and _parses_in_cc(text.replace("?,", " ? ,"))
+
+
+@pytest.mark.parametrize(
+    ("role", "dtype", "optional"),
+    [
+        ("output", "int8", True),
+        ("attr", "int", True),
+        ("input", "int8", 1),
+        ("input", "int8", None),
+    ],
+)
+def test_what_cannot_be_optional(role, dtype, optional):
+    entry = {"role": role, "name": "x", "dtype": dtype, "optional": optional}
+    with pytest.raises(ValueError, match="optional must be True or False for an input, and False"):
+        Signature((Argument(**entry),))
+    with pytest.raises(ValueError, match=f"'x' has role '{role}' and optional {optional}"):
+        Signature.from_json(json.dumps({"arguments": [entry]}))
+
+
 @pytest.mark.parametrize(
     ("dim", "canonical"),
     [
@@ -394,6 +429,11 @@ def test_equal_dimensions_have_one_form(dim, canonical):
         ("(x: any[n §/ 2]) -> ()", "unexpected character '/'"),
         ("(x: any[n]) -> (y: any[n\n,\t§é])", "unexpected character 'é'"),
         ("(x: any[n]) -> (y: any[1§.5])", "unexpected character '.'"),
+        ("(x: any[n]) -> (y: any[n]§?)", "an output cannot be optional"),
+        ("(x: any[n]?§?) -> ()", "expected ',' or ')', found '?'"),
+        ("(x: any§?[n]) -> ()", "expected '[', found '?'"),
+        ("(k: int§?) -> ()", "expected ',' or ')', found '?'"),
+        ("(x: any[n]?) -> (y: any[§m])", "symbol 'm' is no dimension of any input"),
     ],
 )
 def test_errors_point_at_the_character(marked, why):

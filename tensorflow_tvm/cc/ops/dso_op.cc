@@ -213,7 +213,8 @@ callee: What to call, as a JSON object. "digest": the library's identity, "sha25
   bytes, and an input that lies elsewhere is copied. "output_shapes": the shape of each output, if it
   is known. "signature": what the function takes and gives, which every call is checked against.
   "arg_spec": the order of its arguments, a list of "args" (all inputs), "rets" (all outputs; without
-  it the function returns them) and "attrs.<name>". "attrs": values of attrs by name.
+  it the function returns them), "attrs.<name>" and "null" (an optional input that is left out).
+  "attrs": values of attrs by name.
   "in_place": inputs, by number, whose memory may be the first output's too, if nobody else needs it.
   "owned_tensors": whether the function is passed tensors that it may keep, rather than views.
   "gradient": what to call for its gradient. Where nothing says what shape an output has, it has the

@@ -93,6 +93,7 @@ absl::Status CannotRead(const Callee& callee, absl::string_view json, absl::stri
 constexpr absl::string_view kInputs = "args";
 constexpr absl::string_view kOutputs = "rets";
 constexpr absl::string_view kAttrs = "attrs";
+constexpr absl::string_view kNull = "null";
 
 /// Reads what messages call the function, so that they can about the rest.
 void ReadNames(const ffi::json::Object& object, Callee* callee) {
@@ -220,6 +221,8 @@ absl::StatusOr<std::vector<Callee::Argument>> Callee::Arguments(int inputs, int 
     int index = 0;
     if (entry == kInputs || entry == kOutputs) {
       add_all(kind, count);
+    } else if (entry == kNull) {
+      arguments.push_back({Argument::Kind::kNull, 0});
     } else if (parts.first == kAttrs) {
       if (absl::Status s = add_attr(parts.second); !s.ok()) return s;
     } else if ((is_input || parts.first == kOutputs) && absl::SimpleAtoi(parts.second, &index) &&
@@ -229,7 +232,7 @@ absl::StatusOr<std::vector<Callee::Argument>> Callee::Arguments(int inputs, int 
       return absl::InvalidArgumentError(
           absl::StrCat("arg_spec has \"", entry, "\", and the op has ", inputs, " inputs and ",
                        outputs, " outputs; expected \"args\" or \"args.<index>\", \"rets\" or ",
-                       "\"rets.<index>\", \"attrs.<name>\""));
+                       "\"rets.<index>\", \"attrs.<name>\", \"null\""));
     }
   }
   // An output that is passed to nobody would be memory that nobody has written to.

@@ -58,8 +58,9 @@ struct Callee {
   std::optional<Signature> signature;
 
   /// The order of the function's arguments: "args" stands for all inputs and "args.0" for the
-  /// first, "rets" likewise for outputs, "attrs.<name>" for an attr. Without "rets" the function
-  /// returns its outputs. Where this is missing, all inputs and then all outputs.
+  /// first, "rets" likewise for outputs, "attrs.<name>" for an attr, "null" for an optional tensor
+  /// that this call does not have. Without "rets" the function returns its outputs. Where this is
+  /// missing, all inputs and then all outputs.
   std::optional<std::vector<std::string>> arg_spec;
 
   /// Inputs whose memory may be that of the first output too, as the function writes no element
@@ -77,9 +78,9 @@ struct Callee {
 
   /// What the function is passed at one place.
   struct Argument {
-    enum class Kind { kInput, kOutput, kAttr };
+    enum class Kind { kInput, kOutput, kAttr, kNull };
     Kind kind;
-    int index;  ///< into the inputs, the outputs, or `attrs`
+    int index;  ///< into the inputs, the outputs, or `attrs`; of no meaning to kNull
   };
 
   /// The arguments of a call with so many inputs and outputs, in order.

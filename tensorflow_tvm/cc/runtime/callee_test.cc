@@ -103,7 +103,9 @@ std::string ArgumentsOf(const std::string& keys, int inputs, int outputs) {
   if (!arguments.ok()) return std::string(arguments.status().message());
   std::vector<std::string> parts;
   for (const Callee::Argument& argument : *arguments) {
-    if (argument.kind == Callee::Argument::Kind::kAttr) {
+    if (argument.kind == Callee::Argument::Kind::kNull) {
+      parts.push_back("null");
+    } else if (argument.kind == Callee::Argument::Kind::kAttr) {
       parts.push_back("k:" + callee.attrs[argument.index].first);
     } else {
       parts.push_back(absl::StrCat(argument.kind == Callee::Argument::Kind::kInput ? "a" : "r",
@@ -121,8 +123,9 @@ void TestArguments() {
   CHECK_EQ(ArgumentsOf(R"("arg_spec": ["rets.1", "args.1", "rets.0", "args.0"])", 2, 2),
            "r1 a1 r0 a0");
   CHECK_EQ(ArgumentsOf(R"("arg_spec": ["args"])", 2, 1), "a0 a1");
+  CHECK_EQ(ArgumentsOf(R"("arg_spec": ["null", "args", "null", "rets"])", 1, 1), "null a0 null r0");
   CHECK_EQ(ArgumentsOf(R"("arg_spec": ["attrs.k", "args"])", 1, 1), "attr 'k' is missing");
-  for (const char* entry : {"args.2", "args.-1", "args.x", "args.", "rets.1", "other", "",
+  for (const char* entry : {"args.2", "args.-1", "args.x", "args.", "rets.1", "other", "null.0", "",
                             "args.99999999999999999999"}) {
     const std::string message =
         ArgumentsOf(absl::StrCat("\"arg_spec\": [\"rets\", \"", entry, "\"]"), 2, 1);

@@ -207,6 +207,10 @@ absl::Status FunctionCall::Invoke(const LibraryFunction& function, CallContext* 
       arguments[i] = ffi::AnyView(callee_->attrs[argument.index].second).CopyToTVMFFIAny();
       continue;
     }
+    if (argument.kind == Callee::Argument::Kind::kNull) {
+      arguments[i] = ffi::AnyView(nullptr).CopyToTVMFFIAny();
+      continue;
+    }
     const bool is_input = argument.kind == Callee::Argument::Kind::kInput;
     DLTensor* view = &(is_input ? inputs : outputs)[argument.index];
     if (ABSL_PREDICT_FALSE(owned_tensors_)) {

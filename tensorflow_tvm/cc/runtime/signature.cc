@@ -212,7 +212,12 @@ class SignatureParser {
       tensor.dtype = *parsed;
     }
     if (!ParseDimensions(&tensor)) return false;
-    tensor.text = std::string(text_.substr(start, at_ - start));
+    // Only callers need to know: the signature of a call that leaves the input out lacks it.
+    if (Sees("?")) {
+      if (output) return Fail("an output cannot be optional");
+      Take("?");
+    }
+    tensor.text = std::string(absl::StripTrailingAsciiWhitespace(text_.substr(start, at_ - start)));
     std::vector<TensorSpec>& tensors = output ? signature_.outputs_ : signature_.inputs_;
     tensors.push_back(std::move(tensor));
     return true;

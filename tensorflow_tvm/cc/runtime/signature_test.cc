@@ -51,6 +51,16 @@ void TestParse() {
   CHECK(signature->outputs()[0].dims.empty() && !signature->outputs()[0].any_shape);
 }
 
+void TestOptionalInputs() {
+  absl::StatusOr<Signature> signature =
+      Signature::Parse("(b: float32[n]?, c: any[...] ?, d: any[?] , k: int) -> (y: any[n])");
+  CHECK_OK(signature);
+  CHECK_EQ(signature->inputs().size(), 3u);
+  CHECK_EQ(signature->inputs()[0].text, "b: float32[n]?");
+  CHECK_EQ(signature->inputs()[1].text, "c: any[...] ?");
+  CHECK_EQ(signature->inputs()[2].text, "d: any[?]");
+}
+
 void TestParseErrors() {
   struct {
     const char* text;
@@ -67,6 +77,9 @@ void TestParseErrors() {
       {"(x: any[min(1)]) -> ()", "a second value"},
       {"(x: any[]) -> (k: int)", "unknown dtype 'int'"},
       {"(x: any[]) -> () ()", "expected the end"},
+      {"(x: any[]) -> (y: any[]?)", "at character 24: an output cannot be optional"},
+      {"(x: any[]? ?) -> ()", "at character 12: expected ','"},
+      {"(x: any[], k: int?) -> ()", "at character 18: expected ','"},
   };
   for (const auto& test : cases) {
     absl::Status status = Signature::Parse(test.text).status();
@@ -176,6 +189,7 @@ void TestContradictions() {
 int main() {
   using namespace tensorflow_tvm;  // NOLINT: a test's main
   TestParse();
+  TestOptionalInputs();
   TestParseErrors();
   TestRank();
   TestEvaluate();
