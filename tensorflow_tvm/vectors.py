@@ -64,6 +64,11 @@ def let(value: Any, body: Callable[[Any], Any]) -> Any:
     return tirx.Let(var, value, body(var))
 
 
+def is_choice(call: Any) -> bool:
+    """Whether a call is `if_then_else`, which computes one of two values only."""
+    return getattr(call.op, "name", "").endswith(".if_then_else") and len(call.args) == 3
+
+
 def select(condition: Any, a: Any, b: Any) -> Any:
     """Return a where `condition` holds, else b; as vectors if the condition is one."""
     _, _, lanes = str(condition.ty).partition("x")

@@ -28,6 +28,7 @@ from tvm_ffi.structural import structural_mutate, structural_walk
 
 from tensorflow_tvm.guards import arithmetic, bounds, markers, sizes
 from tensorflow_tvm.guards.context import Condition, Context
+from tensorflow_tvm.vectors import is_choice
 
 _GUARDED = "tensorflow_tvm.guarded"  # an attribute of functions that are finished
 
@@ -72,11 +73,7 @@ def require(function: tirx.PrimFunc, conditions: Sequence[Condition]) -> tirx.Pr
     """Return `function` with each of `conditions` checked first; an error has its message."""
     if not conditions:
         return function
-    checks = [
-        # The condition comes first, whatever the constructor's parameters are called.
-        tirx.AssertStmt(condition, ir.StringImm("ValueError"), [ir.StringImm(message)])
-        for condition, message in conditions
-    ]
+    checks = [markers.assertion(condition, message) for condition, message in conditions]
     return function.with_body(tirx.SeqStmt([*checks, function.body]))
 
 
@@ -235,7 +232,7 @@ class _Checker:
             body = mutator.mutate(loop.body)
         checks = self._loop_checks.pop()
         if checks:
-            body = _asserted(body, checks)
+            body = tirx.SeqStmt([*(markers.assertion(*check) for check in checks), body])
         return tirx.For(
             *(loop.loop_var, start, extent, loop.kind, body),
             *(loop.thread_binding, loop.annotations, loop.step),
@@ -279,7 +276,7 @@ class _Checker:
         return bounds.load(self._context, load, indices)
 
     def call(self, call: ir.Call, mutator: Any) -> Any:
-        if getattr(call.op, "name", "").endswith(".if_then_else") and len(call.args) == 3:
+        if is_choice(call):
             return tirx.if_then_else(*self._branches(*call.args, mutator))
         return mutator.default_mutate(call)
 
@@ -367,11 +364,3 @@ def _may_end_early(body: tirx.Stmt) -> bool:
     kinds = (tirx.Break, tirx.Continue, tirx.Return)
     structural_walk(body, [(kind, found.append) for kind in kinds])
     return bool(found)
-
-
-def _asserted(body: tirx.Stmt, checks: Sequence[Condition]) -> tirx.Stmt:
-    statements = [
-        tirx.AssertStmt(condition, ir.StringImm("ValueError"), [ir.StringImm(message)])
-        for condition, message in checks
-    ]
-    return tirx.SeqStmt([*statements, body])

@@ -27,7 +27,7 @@ from typing import Any
 from tvm import ir, s_tir, tirx
 from tvm_ffi.structural import structural_mutate, structural_visit, structural_walk
 
-from tensorflow_tvm.vectors import const, let, like, register, select, split
+from tensorflow_tvm.vectors import const, is_choice, let, like, register, select, split
 
 _CHECKED_DIVISOR = ir.Op.get(register("tensorflow_tvm.checked_divisor"))
 _SATURATING_CAST = ir.Op.get(register("tensorflow_tvm.saturating_cast"))
@@ -74,6 +74,12 @@ def total_divisor(divisor: Any, dividend: Any | None = None) -> Any:
         is_negated = tirx.EQ(divisor, tirx.const(-1, dtype))
         traps = tirx.Or(traps, tirx.And(is_negated, is_least))
     return tirx.Select(traps, tirx.const(1, dtype), divisor)
+
+
+def assertion(condition: Any, message: str) -> tirx.AssertStmt:
+    """Return a statement that fails with `message`, a ValueError, unless `condition` holds."""
+    # The condition comes first, whatever the constructor's parameters are called.
+    return tirx.AssertStmt(condition, ir.StringImm("ValueError"), [ir.StringImm(message)])
 
 
 def expand(function: tirx.PrimFunc, checks: bool = True) -> tirx.PrimFunc:
@@ -156,11 +162,7 @@ class _Expander:
         """Return the assertions that what `read` computes divides by no 0."""
         if not self._checks or not _has_divisors(read):
             return []
-        checks = []
-        for condition, message in _zero_divisors(read):
-            text = ir.StringImm(message)
-            checks.append(tirx.AssertStmt(tirx.Not(condition), ir.StringImm("ValueError"), [text]))
-        return checks
+        return [assertion(tirx.Not(is_0), message) for is_0, message in _zero_divisors(read)]
 
 
 def _without_vector_assertions(loop: tirx.For) -> tirx.Stmt:
@@ -221,7 +223,7 @@ def _zero_divisors(node: Any) -> list[tuple[Any, str]]:
         under(lambda then: tirx.if_then_else(chosen, false, then), right, visitor)
 
     def see_call(call: ir.Call, visitor: Any) -> None:
-        if getattr(call.op, "name", "").endswith(".if_then_else") and len(call.args) == 3:
+        if is_choice(call):
             branches(*call.args, visitor)
             return
         visitor.default_visit(call)

@@ -29,6 +29,7 @@ from tvm import ir, s_tir, tirx
 from tvm_ffi.structural import structural_mutate, structural_visit
 
 from tensorflow_tvm.schedules import loops
+from tensorflow_tvm.vectors import is_choice
 
 # The nodes of a value, with the variables in it replaced by theirs, that stay a variable's value.
 _MOST_NODES = 24
@@ -181,7 +182,7 @@ class _Cutter:
         return loops.sequence(*before, *statements)
 
     def _call(self, call: ir.Call, mutator: Any) -> Any:
-        if not getattr(call.op, "name", "").endswith(".if_then_else"):
+        if not is_choice(call):
             return mutator.default_mutate(call)
         condition, *branches = call.args
         condition = mutator.mutate(condition)

@@ -27,7 +27,7 @@ from typing import Any
 from tvm import ir, tirx
 
 from tensorflow_tvm.schedules import vector_math
-from tensorflow_tvm.vectors import const, let, like, select, split
+from tensorflow_tvm.vectors import const, let, like, register, select, split
 
 # Functions of the C library, by their names in float64. Those of float32 end with an f.
 _LIBRARY = (
@@ -141,15 +141,8 @@ def _copysign(a: Any, b: Any) -> Any:
     return tirx.reinterpret(str(a.ty), (_bits(a) & rest) | (_bits(b) & sign))
 
 
-def _register(name: str) -> ir.Op:
-    ir.register_op_attr(name, "TCallEffectKind", 1)  # pure
-    ir.register_op_attr(name, "TVectorizable", True)
-    ir.register_op_attr(name, "TScriptPrinterName", name.replace(".", "_"))
-    return ir.Op.get(name)
-
-
 # TVM makes no vectors of its own.
-_ERF = _register("tensorflow_tvm.erf")
+_ERF = ir.Op.get(register("tensorflow_tvm.erf"))
 
 
 def rewrite(call: ir.Call, libm: bool) -> Any:

@@ -16,21 +16,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tvm import ir, tirx
 from tvm_ffi.structural import (
-    structural_equal,
     structural_mutate,
-    structural_visit,
     structural_walk,
 )
 
 KINDS = (tirx.Add, tirx.Mul, tirx.Min, tirx.Max, tirx.And, tirx.Or)
 # Of these it does not matter how often an element is taken.
 IDEMPOTENT = (tirx.Min, tirx.Max, tirx.And, tirx.Or)
-_LEAST_COMMON = 8  # nodes that are worth being computed once
 _INFINITE = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -110,69 +106,3 @@ def start_with_infinities(body: tirx.Stmt) -> tirx.Stmt:
 def is_constant(value: Any) -> bool:
     """Whether `value` is a number."""
     return isinstance(value, (tirx.IntImm, tirx.FloatImm))
-
-
-def common(values: Sequence[Any], old: list[tirx.Var]) -> list[Any]:
-    """Return the parts of `values` that are there several times, and in no branch at least once.
-
-    They do not depend on the tensors `old`, and none is a part of another. TVM takes very long to
-    simplify a choice between values that its condition is about as well.
-    """
-    found: list[list[Any]] = []  # a part, how often it is there, whether outside of all branches
-    depth = 0  # of branches around what is seen
-
-    def see(node: Any, visitor: Any) -> None:
-        dtype = str(getattr(node, "ty", ""))
-        is_number = dtype.startswith(("int", "uint", "float", "bfloat"))
-        if not is_number or reads_any(node, old):
-            visitor.default_visit(node)
-        elif _count_nodes(node) >= _LEAST_COMMON:
-            for entry in found:
-                if structural_equal(entry[0], node):
-                    entry[1:] = entry[1] + 1, entry[2] or not depth
-                    return
-            found.append([node, 1, not depth])
-
-    def branches(condition: Any, others: Sequence[Any], visitor: Any) -> None:
-        nonlocal depth
-        visitor.visit(condition)
-        depth += 1
-        for branch in others:
-            visitor.visit(branch)
-        depth -= 1
-
-    def see_select(select: tirx.Select, visitor: Any) -> None:
-        if not reads_any(select, old):
-            see(select, visitor)
-        else:
-            branches(select.condition, [select.true_value, select.false_value], visitor)
-
-    def see_call(call: ir.Call, visitor: Any) -> None:
-        if not reads_any(call, old) or not getattr(call.op, "name", "").endswith(".if_then_else"):
-            see(call, visitor)
-        else:
-            branches(call.args[0], call.args[1:], visitor)
-
-    for value in values:
-        structural_visit(value, [(tirx.Select, see_select), (ir.Call, see_call), (ir.Expr, see)])
-    return [part for part, count, outside in found if count > 1 and outside]
-
-
-def replace(values: Sequence[Any], parts: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-    """Return `values` with `others` in the place of `parts`."""
-    if not parts:
-        return list(values)
-
-    def see(node: Any, mutator: Any) -> Any:
-        for part, other in zip(parts, others, strict=True):
-            if structural_equal(part, node):
-                return other
-        return mutator.default_mutate(node)
-
-    return [structural_mutate(value, [(ir.Expr, see)]) for value in values]
-
-
-def _count_nodes(value: Any) -> int:
-    found: list[Any] = []
-    structural_walk(value, [(ir.Expr, found.append)])
-    return len(found)

@@ -34,6 +34,7 @@ from tvm_ffi.structural import (
 
 from tensorflow_tvm.schedules import loops, operations
 from tensorflow_tvm.schedules.stages import count_nodes, substitute
+from tensorflow_tvm.vectors import is_choice
 
 _LEAST_NODES = 8  # that are worth it
 _NUMBERS = ("int", "uint", "float", "bfloat")
@@ -174,7 +175,7 @@ def _parts(values: Sequence[Any]) -> list[_Part]:
         branches(node, node.condition, [node.true_value, node.false_value], visitor)
 
     def see_call(node: ir.Call, visitor: Any) -> None:
-        if getattr(node.op, "name", "").endswith(".if_then_else"):
+        if is_choice(node):
             branches(node, node.args[0], node.args[1:], visitor)
         else:
             see(node, visitor)

@@ -29,6 +29,7 @@ from tvm_ffi.structural import (
 )
 
 from tensorflow_tvm.schedules import loops, operations, vector_math
+from tensorflow_tvm.vectors import is_choice
 
 _PURE = 1  # of TVM's CallEffectKind
 _CHEAP = (
@@ -416,7 +417,7 @@ def is_guarded(value: Any) -> bool:
     found: list[bool] = []
 
     def see(call: ir.Call) -> None:
-        found.append(getattr(call.op, "name", "").endswith(".if_then_else"))
+        found.append(is_choice(call))
 
     structural_walk(value, [(ir.Call, see)])
     return any(found)

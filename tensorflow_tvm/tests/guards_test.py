@@ -430,3 +430,88 @@ def test_memory_of_calls_that_fail_is_freed():
 
     before = fail(3)
     assert fail(40) - before < 40 * 4 * (1 << 20) // 4
+
+
+def test_an_index_near_the_most_of_64_bits():
+    @tftvm.op(shapes=["n", "k", "k"])
+    def put(x, index, updates):
+        shorter = te.compute((x.shape[0] - 2,), lambda i: x[i])
+        return topi.index_put(shorter, [index], updates)
+
+    index = tf.constant([2**63 - 1, -(2**63), 1, 2**63 - 2], tf.int64)
+    found = put(tf.constant([1.0, 2.0, 3.0, 4.0]), index, tf.constant([5.0, 6.0, 7.0, 8.0]))
+    np.testing.assert_array_equal(found, [1, 7])
+
+
+def test_conversions_of_integers_wrap():
+    @tftvm.op(shapes=["n", "n"])
+    def divide(x, y):
+        return te.compute(
+            x.shape, lambda i: te.floordiv(x[i], y[i].astype("uint32").astype("int8"))
+        )
+
+    x = np.int8([49, 49, 7])
+    np.testing.assert_array_equal(divide(x, np.int32([-6, 6, 258])), [-9, 8, 3])
+    with pytest.raises(Refused, match="by zero"):
+        divide(x, np.int32([-6, 6, 256]))
+
+    @tftvm.op(shapes=["n", "n"])
+    def pick(x, index):
+        wrapped = te.compute(index.shape, lambda i: index[i].astype("uint32").astype("int32"))
+        return te.compute(index.shape, lambda i: x[wrapped[i]])
+
+    np.testing.assert_array_equal(pick(_DATA, np.int32([-6, 0, 4, 9, 1])), [1, 1, 5, 5, 2])
+
+
+def test_a_condition_is_not_believed_once_it_may_have_changed():
+    @T.prim_func(s_tir=True)
+    def store(x: T.Buffer((10,), "int32"), y: T.Buffer((10,), "int32")):
+        at = T.alloc_buffer((1,), "int32")
+        for i in range(10):
+            y[i] = 0
+        at[0] = x[0]
+        if at[0] >= 0 and at[0] < 10:
+            at[0] = x[1]
+            y[at[0]] = 7
+
+    function = tftvm.build(store)["store"]
+    x = np.zeros(10, np.int32)
+    x[1] = 200_000_000
+    np.testing.assert_array_equal(function(x), np.zeros(10))
+    x[1] = 3
+    assert function(x).numpy()[3] == 7
+
+
+def test_a_loop_that_is_not_reached_may_be_below_zero():
+    @T.prim_func(s_tir=True)
+    def fill(x: T.Buffer(("n",), "int32"), y: T.Buffer((1,), "int32")):
+        n = T.int32()
+        y[0] = 0
+        if x[0] > 0:
+            for i in range(n - 3):
+                y[0] = y[0] + x[i]
+
+    function = tftvm.build(fill)["fill"]
+    np.testing.assert_array_equal(function(np.int32([0, 1])), [0])
+    np.testing.assert_array_equal(function(np.int32([1, 1])), [0])
+    np.testing.assert_array_equal(function(np.int32([2, 3, 4, 5, 6])), [5])
+
+
+def test_a_loop_that_32_bits_do_not_hold():
+    @T.prim_func(s_tir=True)
+    def count(x: T.Buffer(("n",), "int8"), z: T.Buffer(("m",), "int8"), y: T.Buffer((1,), "int8")):
+        n, m = T.int32(), T.int32()
+        y[0] = T.int8(1)
+        for i in range(n * m):
+            y[0] = x[i // m] + z[i % m]
+
+    function = tftvm.build(count)["count"]
+    np.testing.assert_array_equal(function(np.int8([1, 2]), np.int8([3, 4])), [6])
+    with pytest.raises(Refused, match=r"its loop i has n \* m elements, and at most 2147483647"):
+        function(np.zeros(65536, np.int8), np.zeros(32769, np.int8))
+
+
+def test_a_scan_of_nothing_in_a_sum():
+    total = tftvm.op(lambda x: topi.sum(topi.cumsum(x, axis=0, exclusive=True)), shapes=["n"])
+    assert total(tf.zeros([0])).numpy() == 0
+    assert total(tf.constant([1.0, 2.0, 3.0])).numpy() == 4

@@ -35,6 +35,16 @@ def _cache(tmp_path_factory):
         yield
 
 
+def _written_sign(x, y):
+    """What is written as a choice has its last value for NaN."""
+    one, zero = (te.const(number, x.dtype) for number in (1, 0))
+
+    def sign(v):
+        return te.if_then_else(v > zero, one, te.if_then_else(v < zero, -one, zero))
+
+    return te.compute(x.shape, lambda *i: sign(x(*i)))
+
+
 FUNCTIONS = {
     "maximum": (topi.maximum, tf.maximum),
     "minimum": (topi.minimum, tf.minimum),
@@ -48,6 +58,7 @@ FUNCTIONS = {
         lambda x, y: tf.clip_by_value(x, tf.cast(-1.5, x.dtype), tf.cast(4, x.dtype)),
     ),
     "sign": (lambda x, y: topi.sign(x), lambda x, y: tf.sign(x)),
+    "written_sign": (_written_sign, lambda x, y: tf.cast(x > 0, x.dtype) - tf.cast(x < 0, x.dtype)),
     "abs": (lambda x, y: topi.abs(x), lambda x, y: tf.abs(x)),
     "nested": (
         lambda x, y: topi.minimum(topi.nn.relu(x), topi.maximum(x, y)),
