@@ -46,7 +46,7 @@ def outputs_of(function: tirx.PrimFunc) -> list[tirx.Var]:
     count = function.attrs.get(OUTPUT_COUNT, None) if function.attrs else None
     if count is not None:
         return tensors[len(tensors) - int(count) :]
-    views = _Views(function.body)
+    views = Views(function.body)
     written: list[tirx.Var] = []
     calls: list[Any] = []
     structural_walk(
@@ -78,7 +78,7 @@ def find_update(function: tirx.PrimFunc, outputs: list[tirx.Var]) -> tuple[tirx.
     return first_run.update()
 
 
-class _Views:
+class Views:
     """Which buffers of a function have the memory of which others."""
 
     def __init__(self, body: tirx.Stmt) -> None:
@@ -125,7 +125,7 @@ class _FirstRun:
 
     def __init__(self, function: tirx.PrimFunc, outputs: list[tirx.Var]) -> None:
         self._outputs = outputs
-        self._views = _Views(function.body)
+        self._views = Views(function.body)
         self._analyzer = sym.Analyzer()
         for parameter in function.params:
             for size in parameter.shape if is_tensor(parameter) else ():

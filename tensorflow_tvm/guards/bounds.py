@@ -101,7 +101,19 @@ def are_inside(context: Context, values: Sequence[Any]) -> bool:
 def _is_inside(context: Context, index: Any, size: Any) -> bool:
     if int(index.ty.dtype.lanes) > 1:
         return True  # a vector that its author has written, which nothing can be put around
-    return context.proves(index >= 0) and context.proves(index < size)
+    if not (context.proves(index >= 0) and context.proves(index < size)):
+        return False
+    return all(_is_exact(context, operand) for operand in _inexact_operands(index))
+
+
+def _is_exact(context: Context, operand: Any) -> bool:
+    """Whether 32 bits hold an operand, as proofs take for granted."""
+    if context.is_known(operand):
+        wide = sizes.wide(operand)
+        condition = tirx.all(wide >= -(2**31), wide < 2**31)
+        context.require(condition, f"32 bits do not hold {operand}", explains=False)
+        return True
+    return not sizes.reads_data(operand)
 
 
 def _requires(context: Context, index: Any, size: Any, access: Access) -> bool:
@@ -142,14 +154,17 @@ def _exactness(index: Any) -> list[Any]:
     Sums and products are, where the result is an index that exists: what they are too large by,
     the rest takes off. Others need operands that 32 bits hold.
     """
-    conditions = []
+    exact = map(sizes.wide, _inexact_operands(index))
+    return [tirx.all(operand >= -(2**31), operand < 2**31) for operand in exact]
+
+
+def _inexact_operands(index: Any) -> list[Any]:
+    """Return the operands that 32 bits have to hold for an index to be exact."""
+    operands: list[Any] = []
 
     def see(node: Any) -> None:
         if isinstance(node, _INEXACT) and str(node.ty) == "int32":
-            for operand in (node.a, node.b):
-                if sizes.has_arithmetic(operand):
-                    exact = sizes.wide(operand)
-                    conditions.append(tirx.all(exact >= -(2**31), exact < 2**31))
+            operands.extend(part for part in (node.a, node.b) if sizes.has_arithmetic(part))
 
     structural_walk(index, [(ir.Expr, see)])
-    return conditions
+    return operands

@@ -29,6 +29,7 @@ from tvm_ffi.structural import structural_mutate, structural_walk
 from tensorflow_tvm.guards import arithmetic, bounds, markers, sizes
 from tensorflow_tvm.guards.context import Condition, Context
 from tensorflow_tvm.vectors import is_choice
+from tensorflow_tvm.written_tensors import Views, outputs_of
 
 _GUARDED = "tensorflow_tvm.guarded"  # an attribute of functions that are finished
 
@@ -105,10 +106,11 @@ def guard(
     Guarded
     """
     context = Context(function, "gpu" in target.keys, trusts_axes)
-    checker = _Checker(context, is_scheduled)
+    checker = _Checker(context, function.body, is_scheduled)
     handlers = [
         (s_tir.SBlockRealize, checker.realize),
         (tirx.AllocBuffer, checker.allocate),
+        (tirx.DeclBuffer, checker.declare),
         (tirx.For, checker.loop),
         (tirx.While, checker.while_loop),
         (tirx.AttrStmt, checker.attribute),
@@ -124,21 +126,17 @@ def guard(
     ]
     with context.function():
         body = structural_mutate(function.body, handlers)
-    is_empty = sizes.are_empty(_outputs(function))
+    is_empty = sizes.are_empty(outputs_of(function))
     return Guarded(function.with_body(body), context.conditions, is_empty)
 
 
-def _outputs(function: tirx.PrimFunc) -> list[tirx.Var]:
-    """Return the parameters that a function is seen to write."""
-    written: list[tirx.Var] = []
-    structural_walk(function.body, [(tirx.BufferStore, lambda store: written.append(store.buffer))])
-    return [p for p in function.params if any(p.same_as(buffer) for buffer in written)]
-
-
 class _Checker:
-    def __init__(self, context: Context, is_scheduled: bool) -> None:
+    def __init__(self, context: Context, body: tirx.Stmt, is_scheduled: bool) -> None:
         self._context = context
+        self._views = Views(body)
+        self._written = list(map(self._views.viewed_by, _written_by(body)))
         self._is_scheduled = is_scheduled
+        self._trusts_axes = context.trusts_axes
         self._loop_checks: list[list[Condition]] = []  # of what changes with each loop around
 
     # Statements.
@@ -156,13 +154,13 @@ class _Checker:
             self._demand_initialization(block)
         is_empty = None if self._is_scheduled else _writes_nothing(block)
         with contextlib.ExitStack() as scopes:
-            scopes.enter_context(
-                self._context.block(realize, _lasting(realize.predicate, block.body))
-            )
+            scopes.enter_context(self._context.block(realize, self._lasting(realize.predicate)))
             if is_empty is not None:
                 scopes.enter_context(self._context.unless(is_empty))
             self._allocate(block.alloc_buffers, mutator)
             body = mutator.mutate(block.body)
+            if not (self._context.is_gpu or self._trusts_axes):
+                body = tirx.SeqStmt([*checks, body]) if (checks := self._match(block)) else body
             if is_empty is not None:
                 body = tirx.IfThenElse(tirx.Not(is_empty), body, None)
             block = s_tir.SBlock(
@@ -193,6 +191,29 @@ class _Checker:
     def allocate(self, allocation: tirx.AllocBuffer, mutator: Any) -> Any:
         self._allocate([allocation.buffer], mutator)
         return allocation
+
+    def declare(self, declaration: tirx.DeclBuffer, mutator: Any) -> Any:
+        view = declaration.buffer
+        source = self._views.viewed_by(view)
+        if isinstance(source.ty, tirx.BufferType) and not source.same_as(view):
+            message = (
+                f"'{view.name}' views '{source.name}' with more elements than that has: "
+                f"[{', '.join(map(str, view.shape))}]"
+            )
+            self._demand(sizes.count(view, view.elem_offset) <= sizes.count(source), message)
+        return declaration
+
+    def _match(self, block: s_tir.SBlock) -> list[tirx.Stmt]:
+        """Return what checks that the regions that a block has names for exist."""
+        checks = []
+        for match in block.match_buffers:
+            source = match.source.source
+            for part, size in zip(match.source.region, source.shape, strict=True):
+                condition = tirx.all(part.min >= 0, part.min + part.extent <= size)
+                if not self._context.proves(condition):
+                    message = f"'{match.buffer.name}' is a part of '{source.name}' outside of it"
+                    checks.append(markers.assertion(sizes.wide(condition), message))
+        return checks
 
     def _allocate(self, buffers: Sequence[tirx.Var], mutator: Any) -> None:
         for buffer in buffers:
@@ -225,7 +246,7 @@ class _Checker:
                 self._demand(condition, message)
         self._loop_checks.append([])
         with contextlib.ExitStack() as scopes:
-            is_lasting = not _reads_any([loop.min, loop.extent], _written_by(loop.body))
+            is_lasting = not self._may_change([loop.min, loop.extent])
             scopes.enter_context(self._context.loop(loop, is_lasting))
             if _may_end_early(loop.body):
                 scopes.enter_context(self._context.conditionally())
@@ -258,10 +279,10 @@ class _Checker:
     def branch(self, branch: tirx.IfThenElse, mutator: Any) -> Any:
         condition = mutator.mutate(branch.condition)
         then, otherwise = branch.then_case, branch.else_case
-        with self._context.assuming(_lasting(branch.condition, then)):
+        with self._context.assuming(self._lasting(branch.condition)):
             then = mutator.mutate(then)
         if otherwise is not None:
-            with self._context.assuming(_lasting(self._not(branch.condition), otherwise)):
+            with self._context.assuming(self._lasting(self._not(branch.condition))):
                 otherwise = mutator.mutate(otherwise)
         return tirx.IfThenElse(condition, then, otherwise)
 
@@ -307,6 +328,24 @@ class _Checker:
                 results.append(mutator.mutate(branch))
         return results
 
+    def _lasting(self, condition: Any) -> Any:
+        """Return what of a statement's condition holds for all of the statement."""
+        if isinstance(condition, tirx.And):
+            return tirx.And(self._lasting(condition.a), self._lasting(condition.b))
+        return tirx.const(True, "bool") if self._may_change([condition]) else condition
+
+    def _may_change(self, values: Sequence[Any]) -> bool:
+        """Whether any of `values` reads what the function writes somewhere."""
+        found: list[bool] = []
+
+        def see(load: ir.TensorLoad) -> None:
+            source = self._views.viewed_by(load.source)
+            found.append(any(source.same_as(buffer) for buffer in self._written))
+
+        for value in values:
+            structural_walk(value, [(ir.TensorLoad, see)])
+        return any(found)
+
     def _not(self, condition: Any) -> Any:
         return self._context.analyzer.simplify(tirx.Not(condition))
 
@@ -332,30 +371,18 @@ def _has_blocks(body: tirx.Stmt) -> bool:
     return bool(found)
 
 
-def _lasting(condition: Any, body: tirx.Stmt) -> Any:
-    """Return what of a condition still holds after each statement of `body`."""
-    if isinstance(condition, tirx.And):
-        return tirx.And(_lasting(condition.a, body), _lasting(condition.b, body))
-    if _reads_any([condition], _written_by(body)):
-        return tirx.const(True, "bool")
-    return condition
-
-
 def _written_by(body: tirx.Stmt) -> list[tirx.Var]:
     found: list[tirx.Var] = []
-    structural_walk(body, [(tirx.BufferStore, lambda store: found.append(store.buffer))])
+
+    def see_block(block: s_tir.SBlock) -> None:
+        found.extend(region.source for region in block.writes)
+
+    handlers = [
+        (tirx.BufferStore, lambda store: found.append(store.buffer)),
+        (s_tir.SBlock, see_block),
+    ]
+    structural_walk(body, handlers)
     return found
-
-
-def _reads_any(values: Sequence[Any], buffers: Sequence[tirx.Var]) -> bool:
-    found: list[bool] = []
-
-    def see(load: ir.TensorLoad) -> None:
-        found.append(any(load.source.same_as(buffer) for buffer in buffers))
-
-    for value in values:
-        structural_walk(value, [(ir.TensorLoad, see)])
-    return any(found)
 
 
 def _may_end_early(body: tirx.Stmt) -> bool:

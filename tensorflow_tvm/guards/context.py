@@ -52,6 +52,8 @@ class Context:
         The name of the block.
     is_gpu : bool
         Whether the function is compiled for a GPU.
+    trusts_axes : bool
+        Whether the axes of blocks are known to stay in their domains.
     """
 
     def __init__(self, function: tirx.PrimFunc, is_gpu: bool, trusts_axes: bool) -> None:
@@ -60,7 +62,7 @@ class Context:
         self.step = ""
         self.is_gpu = is_gpu
         self.symbols = sizes.symbols_of(function)
-        self._trusts_axes = trusts_axes
+        self.trusts_axes = trusts_axes
         self._ranges: list[Range] = []
         self._values: dict[tirx.Var, Any] = {}  # of axes that their block's domain does not bound
         self._conditional = 0
@@ -167,7 +169,7 @@ class Context:
         self.step, self._values = step, values
 
     def _is_in_domain(self, axis: tirx.IterVar, value: Any) -> bool:
-        if self._trusts_axes and axis.iter_type in _RANGE_KINDS:
+        if self.trusts_axes and axis.iter_type in _RANGE_KINDS:
             return True  # TVM's schedules keep values in the domain
         end = axis.dom.min + axis.dom.extent
         return self.proves(value >= axis.dom.min) and self.proves(value < end)

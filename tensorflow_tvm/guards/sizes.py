@@ -98,6 +98,15 @@ def of_shape(buffer: tirx.Var) -> list[tuple[Any, str]]:
     ]
 
 
+def count(buffer: tirx.Var, more: Any = 0) -> Any:
+    """Return how many bytes the elements of a tensor take, and `more` elements before them."""
+    elements: Any = tirx.IntImm("int64", 1)
+    for size in buffer.shape:
+        elements = elements * wide(size)
+    more = wide(more) if isinstance(more, tirx.Expr) else tirx.IntImm("int64", more)
+    return (elements + more) * tirx.IntImm("int64", max(1, int(buffer.dtype.bits) // 8))
+
+
 def are_empty(buffers: Sequence[tirx.Var]) -> Any:
     """Return the condition that tensors have no elements; None if that cannot be."""
     conditions = []
