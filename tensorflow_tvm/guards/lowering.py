@@ -21,12 +21,16 @@ divides integers does not trap, wherever it has been moved to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tvm import ir, tirx
 from tvm_ffi.structural import structural_mutate, structural_walk
 
 from tensorflow_tvm.guards import markers
+from tensorflow_tvm.vectors import let
+
+_MOST_NODES = 160  # of an operand that is written out several times
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.ChecksFirst")
@@ -88,12 +92,21 @@ def total_divisions(function: tirx.PrimFunc, _module: Any, _context: Any) -> tir
             return type(node)(a, b)
         if not str(b.ty).startswith(("int", "uint")):
             return type(node)(a, b)
-        # Without a variable: TVM has the same one in several places, where its value must be the
-        # same to the last node.
-        return type(node)(a, markers.total_divisor(b, a))
+        return _once(a, lambda a: _once(b, lambda b: type(node)(a, markers.total_divisor(b, a))))
 
     def see_call(call: ir.Call, mutator: Any) -> Any:
         return markers.lower_wrapping_cast(mutator.default_mutate(call))
 
     handlers = [(tirx.Div, see), (tirx.Mod, see), (ir.Call, see_call)]
     return function.with_body(structural_mutate(function.body, handlers))
+
+
+def _once(value: Any, body: Callable[[Any], Any]) -> Any:
+    """Return ``body(value)``, in which a long value is a variable.
+
+    A short one is not: TVM has variables of its own in several places, and their values must be the
+    same to the last node there.
+    """
+    nodes: list[Any] = []
+    structural_walk(value, [(ir.Expr, nodes.append)])
+    return let(value, body) if len(nodes) > _MOST_NODES else body(value)
