@@ -461,9 +461,14 @@ def without_inputs(
         tensors = iter(inputs)
         every = [None if i in left_out else next(tensors) for i in range(input_count)]
         given = gradient(every, outputs, dys, attrs)
-        if isinstance(given, (list, tuple)) and len(given) == input_count:
-            return [value for i, value in enumerate(given) if i not in left_out]
-        return given
+        if not isinstance(given, (list, tuple)):
+            return given
+        floating = [i for i, x in enumerate(every) if x is None or x.dtype.is_floating]
+        places = floating if len(given) == len(floating) else range(input_count)
+        if len(given) != len(places):
+            return given
+        values = dict(zip(places, given, strict=True))
+        return [values.get(i) for i in range(input_count) if i not in left_out]
 
     return call
 

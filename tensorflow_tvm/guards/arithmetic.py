@@ -42,7 +42,7 @@ def divide(context: Context, written: Any, a: Any, b: Any) -> Any:
     if not _is_integer(dtype) or _is_nonzero(context, b):
         return kind(a, b)
     message = f"integer division by zero: {written.a} {_SYMBOLS[kind]} {written.b}"
-    message += f" in step '{context.step}'" if context.step else ""
+    message += f" in step '{context.step}'" if context.step not in ("", "root") else ""
     if isinstance(b, tirx.IntImm):
         raise ValueError(message)
     zero = tirx.const(0, dtype)

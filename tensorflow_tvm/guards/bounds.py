@@ -22,7 +22,7 @@ from typing import Any
 from tvm import ir, tirx
 from tvm_ffi.structural import structural_walk
 
-from tensorflow_tvm.guards import sizes
+from tensorflow_tvm.guards import markers, sizes
 from tensorflow_tvm.guards.context import Context
 
 _MOST = tirx.IntImm("int64", 2**31 - 1)
@@ -73,6 +73,8 @@ def store(
             given = index
             # No tensor has so many elements; and TVM adds to both sides of comparisons.
             near = tirx.max(tirx.min(sizes.wide(index), _MOST), tirx.IntImm("int64", -1))
+            # TVM counts what is written, and one more than the most does not fit 32 bits.
+            near = markers.wrapping_cast(near, "int64")
             names.append(tirx.Bind(tirx.Var("index", "int64"), near))
             exact = names[-1].var
             guards += [exact >= 0, exact < sizes.wide(size)]

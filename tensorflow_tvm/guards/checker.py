@@ -239,7 +239,9 @@ class _Checker:
         start, extent = mutator.mutate(loop.min), mutator.mutate(loop.extent)
         # A loop whose extent data decides, or a loop around, or which may not be reached, does not
         # run if that is negative.
-        if self._context.is_known(extent) and not self._context.is_guarded:
+        # Neither does one from 1 to 0, which is what its author means.
+        starts_at_0 = isinstance(loop.min, tirx.IntImm) and loop.min.value == 0
+        if starts_at_0 and self._context.is_known(extent) and not self._context.is_guarded:
             counts = str(loop.extent.ty) != "int64" and not _has_blocks(loop.body)
             name = f"its loop {loop.loop_var.name}"
             for condition, message in sizes.of_extent(loop.extent, name, counts):
@@ -254,8 +256,13 @@ class _Checker:
         checks = self._loop_checks.pop()
         if checks:
             body = tirx.SeqStmt([*(markers.assertion(*check) for check in checks), body])
+        kind = loop.kind
+        if kind == tirx.ForKind.VECTORIZED and _count(body, tirx.Bind) > _count(
+            loop.body, tirx.Bind
+        ):
+            kind = tirx.ForKind.SERIAL  # TVM makes no vectors of what a guard defines
         return tirx.For(
-            *(loop.loop_var, start, extent, loop.kind, body),
+            *(loop.loop_var, start, extent, kind, body),
             *(loop.thread_binding, loop.annotations, loop.step),
         )
 
@@ -383,6 +390,12 @@ def _written_by(body: tirx.Stmt) -> list[tirx.Var]:
     ]
     structural_walk(body, handlers)
     return found
+
+
+def _count(body: tirx.Stmt, kind: type) -> int:
+    found: list[tirx.Stmt] = []
+    structural_walk(body, [(kind, found.append)])
+    return len(found)
 
 
 def _may_end_early(body: tirx.Stmt) -> bool:

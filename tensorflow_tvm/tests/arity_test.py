@@ -230,7 +230,7 @@ def test_variables_as_inputs_in_session(module):
 @pytest.mark.parametrize(
     "make, kind",
     [
-        (lambda: None, "NoneType"),
+        (lambda: None, "None"),
         (lambda: object(), "object"),
         (lambda: {"a": 1.0}, "dict"),
         (lambda: tf.sparse.eye(2), "SparseTensor"),
