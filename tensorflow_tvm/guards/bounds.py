@@ -103,6 +103,8 @@ def are_inside(context: Context, values: Sequence[Any]) -> bool:
 def _is_inside(context: Context, index: Any, size: Any) -> bool:
     if int(index.ty.dtype.lanes) > 1:
         return True  # a vector that its author has written, which nothing can be put around
+    if context.is_authors_own(index):
+        return True
     if not (context.proves(index >= 0) and context.proves(index < size)):
         return False
     return all(_is_exact(context, operand) for operand in _inexact_operands(index))
@@ -110,7 +112,7 @@ def _is_inside(context: Context, index: Any, size: Any) -> bool:
 
 def _is_exact(context: Context, operand: Any) -> bool:
     """Whether 32 bits hold an operand, as proofs take for granted."""
-    if context.is_known(operand):
+    if context.is_known(operand) and not context.is_guarded:
         wide = sizes.wide(operand)
         condition = tirx.all(wide >= -(2**31), wide < 2**31)
         context.require(condition, f"32 bits do not hold {operand}", explains=False)

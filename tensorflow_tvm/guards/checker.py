@@ -105,7 +105,7 @@ def guard(
     -------
     Guarded
     """
-    context = Context(function, "gpu" in target.keys, trusts_axes)
+    context = Context(function, "gpu" in target.keys, is_scheduled, trusts_axes)
     checker = _Checker(context, function.body, is_scheduled)
     handlers = [
         (s_tir.SBlockRealize, checker.realize),
@@ -229,22 +229,23 @@ class _Checker:
 
     def _demand(self, condition: Any, message: str) -> None:
         """Demand a condition on a size: of each call, or each time that a loop gets there."""
+        condition = self._context.inlined(condition)
         if self._context.is_known(condition):
             if not self._context.proves(condition):
                 self._context.add(condition, message)
         elif self._loop_checks and not (self._context.is_gpu or self._context.proves(condition)):
-            self._loop_checks[-1].append((condition, message))
+            if not self._context.is_defined_inside(condition):
+                self._loop_checks[-1].append((condition, message))
 
     def loop(self, loop: tirx.For, mutator: Any) -> Any:
         start, extent = mutator.mutate(loop.min), mutator.mutate(loop.extent)
         # A loop whose extent data decides, or a loop around, or which may not be reached, does not
-        # run if that is negative.
-        # Neither does one from 1 to 0, which is what its author means.
-        starts_at_0 = isinstance(loop.min, tirx.IntImm) and loop.min.value == 0
-        if starts_at_0 and self._context.is_known(extent) and not self._context.is_guarded:
+        # run if that is negative; nor does one from 1 to 0, which is what its author means.
+        if self._context.is_known(extent) and not self._context.is_guarded:
+            starts_at_0 = isinstance(loop.min, tirx.IntImm) and loop.min.value == 0
             counts = str(loop.extent.ty) != "int64" and not _has_blocks(loop.body)
             name = f"its loop {loop.loop_var.name}"
-            for condition, message in sizes.of_extent(loop.extent, name, counts):
+            for condition, message in sizes.of_extent(loop.extent, name, starts_at_0, counts):
                 self._demand(condition, message)
         self._loop_checks.append([])
         with contextlib.ExitStack() as scopes:
@@ -281,6 +282,9 @@ class _Checker:
     def bind(self, bind: tirx.Bind, mutator: Any) -> Any:
         if "int" in str(bind.value.ty) and not sizes.reads_data(bind.value):
             self._context.analyzer.bind(bind.var, bind.value)
+            self._context.define(bind.var, bind.value)
+        else:
+            self._context.define(bind.var, None)
         return mutator.default_mutate(bind)
 
     def branch(self, branch: tirx.IfThenElse, mutator: Any) -> Any:

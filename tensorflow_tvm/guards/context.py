@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tvm import ir, s_tir, sym, tirx
-from tvm_ffi.structural import structural_equal, structural_mutate
+from tvm_ffi.structural import structural_equal, structural_mutate, structural_walk
 
 from tensorflow_tvm.guards import sizes
 
@@ -56,7 +56,11 @@ class Context:
         Whether the axes of blocks are known to stay in their domains.
     """
 
-    def __init__(self, function: tirx.PrimFunc, is_gpu: bool, trusts_axes: bool) -> None:
+    def __init__(
+        self, function: tirx.PrimFunc, is_gpu: bool, is_scheduled: bool, trusts_axes: bool
+    ) -> None:
+        self._arguments = list(function.params)
+        self._is_scheduled = is_scheduled
         self.analyzer = sym.Analyzer()
         self.conditions: list[Condition] = []
         self.step = ""
@@ -64,7 +68,10 @@ class Context:
         self.symbols = sizes.symbols_of(function)
         self.trusts_axes = trusts_axes
         self._ranges: list[Range] = []
-        self._values: dict[tirx.Var, Any] = {}  # of axes that their block's domain does not bound
+        # Of axes that their block's domain does not bound, and of variables that sizes decide.
+        self._values: dict[tirx.Var, Any] = {}
+        self._from_data: list[tirx.Var] = []
+        self._own_ranges: list[tirx.Var] = []
         self._conditional = 0
         self._nothing_to_do: list[Any] = []  # conditions under which this place is not reached
         self._inside: list[tuple[Any, Any, Any]] = []  # see `inside`
@@ -123,6 +130,8 @@ class Context:
     def loop(self, loop: tirx.For, is_lasting: bool) -> Iterator[None]:
         """Visit the body of a loop; it does not change what decides its range if `is_lasting`."""
         if not is_lasting:
+            if self._is_scheduled and not self._reads_arguments([loop.min, loop.extent]):
+                self._own_ranges.append(loop.loop_var)
             with self.conditionally():
                 yield
             return
@@ -198,6 +207,16 @@ class Context:
 
     # Questions.
 
+    def _reads_arguments(self, values: Sequence[Any]) -> bool:
+        found: list[bool] = []
+
+        def see(load: ir.TensorLoad) -> None:
+            found.append(any(load.source.same_as(p) for p in self._arguments))
+
+        for value in values:
+            structural_walk(value, [(ir.TensorLoad, see)])
+        return any(found)
+
     def proves(self, condition: Any) -> bool:
         """Whether a condition is always true here."""
         return bool(self.analyzer.can_prove(condition, sym.ProofStrength.SYMBOLIC_BOUND))
@@ -218,8 +237,37 @@ class Context:
         """Whether this place may not be reached, and the sizes of a call do not decide that."""
         return self._conditional > 0 or not all(self.is_known(r.extent) for r in self._ranges)
 
+    def is_authors_own(self, index: Any) -> bool:
+        """Whether an index runs over a range that a scheduled function keeps in its own memory."""
+        if not self._own_ranges or sizes.reads_data(index):
+            return False
+        found: list[bool] = []
+
+        def see(var: tirx.Var) -> None:
+            found.append(any(var.same_as(other) for other in self._own_ranges))
+
+        structural_walk(index, [(tirx.Var, see)])
+        return any(found)
+
+    def define(self, var: tirx.Var, value: Any) -> None:
+        """Take note of a variable that a statement defines; `value` is None if data decides it."""
+        if value is None:
+            self._from_data.append(var)
+        else:
+            self._values[var] = self.inlined(value)
+
+    def is_defined_inside(self, expression: Any) -> bool:
+        """Whether an expression depends on what a statement has defined by data."""
+        found: list[bool] = []
+
+        def see(var: tirx.Var) -> None:
+            found.append(any(var.same_as(other) for other in self._from_data))
+
+        structural_walk(expression, [(tirx.Var, see)])
+        return any(found)
+
     def inlined(self, expression: Any) -> Any:
-        """Return `expression` without axes whose values their domains do not bound."""
+        """Return `expression` without variables that stand for a value."""
         if not self._values:
             return expression
         return structural_mutate(

@@ -66,17 +66,19 @@ def of_axis(axis: tirx.IterVar) -> list[tuple[Any, str]]:
     """Return what must be true of the extent of a block's axis, and the message otherwise."""
     extent = axis.dom.extent
     counts = axis.iter_type == tirx.IterVar.CommReduce
-    return of_extent(extent, f"its axis {axis.var.name}", counts)
+    return of_extent(extent, f"its axis {axis.var.name}", True, counts)
 
 
-def of_extent(extent: Any, name: str, counts: bool) -> list[tuple[Any, str]]:
+def of_extent(extent: Any, name: str, is_size: bool, counts: bool) -> list[tuple[Any, str]]:
     """Return the conditions on an extent, and their messages.
 
-    It must not be negative and, if nothing else is known to have so many elements, 32 bits must
+    As a size it must not be negative and, if nothing else `counts` so many elements, 32 bits must
     hold it.
     """
     conditions = []
-    if not isinstance(extent, (tirx.Var, tirx.IntImm)) or getattr(extent, "value", 0) < 0:
+    if is_size and (
+        not isinstance(extent, (tirx.Var, tirx.IntImm)) or getattr(extent, "value", 0) < 0
+    ):
         conditions.append((wide(extent) >= 0, f"{name} has {extent} elements, a negative number"))
     if counts and has_arithmetic(extent):
         message = f"{name} has {extent} elements, and at most {_MOST} are possible"
