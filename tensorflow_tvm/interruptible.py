@@ -15,14 +15,20 @@
 """Compiling that Ctrl-C ends at once, though TVM's passes cannot be interrupted.
 
 Only the main thread gets KeyboardInterrupt, and only between two bytecodes. So it waits while
-another thread compiles. What is abandoned ends before its next pass, and stores nothing.
+another thread compiles. What is abandoned ends before its next pass, and stores nothing. The
+process waits for that at its end.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import contextvars
+import os
+import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -33,6 +39,14 @@ Result = TypeVar("Result")
 
 # TVM calls itself as deep as expressions are nested; only what is used takes memory.
 _STACK = 64 << 20
+
+# A lock's wait without a timeout may be one that no signal ends, see `_let_signals_interrupt`.
+_INTERVAL = 0.1
+
+# When the process's end says that it waits for what is abandoned, and when it waits no longer.
+_SECONDS = (1.0, 10.0)
+
+_abandoned: list[threading.Thread] = []
 
 
 class Abandoned(BaseException):
@@ -64,14 +78,14 @@ class _Compilation:
         except BaseException as error:
             self._error = error
         finally:
+            _let_signals_interrupt()
             self._done.set()
 
-    def wait(self) -> Any:
-        try:
-            self._done.wait()
-        except BaseException:  # KeyboardInterrupt, or what another handler of a signal raises
-            self._abandon()
-            raise
+    def wait(self) -> None:
+        while not self._done.wait(_INTERVAL):
+            pass
+
+    def result(self) -> Any:
         if self._error is not None:
             try:
                 raise self._error
@@ -79,7 +93,7 @@ class _Compilation:
                 self._error = None  # which has this frame
         return self._result
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         with self._lock:
             self.abandoned = True
             for callback in self._callbacks:
@@ -110,6 +124,55 @@ class _Check(PassInstrument):
         check()
 
 
+def _let_signals_interrupt() -> None:
+    """Undo what Z3 does to Ctrl-C.
+
+    Z3, which proves for TVM, installs SIGINT's handler again such that system calls go on after
+    it, and Python code that waits in one does not see it before that ends.
+    """
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.siginterrupt(signal.SIGINT, True)
+
+
+def _wait_for_abandoned() -> None:
+    """Wait until what is abandoned has ended, at the process's end.
+
+    Python ends a daemon's thread where that comes back to it while Python finalizes, by unwinding
+    its stack. TVM's frames there let nothing through, and the process would abort.
+    """
+    start = time.monotonic()
+    says, ends = (start + seconds for seconds in _SECONDS)
+    try:
+        while alive := [thread for thread in _abandoned if thread.is_alive()]:
+            alive[0].join(_INTERVAL)
+            if time.monotonic() > ends:
+                break
+            if time.monotonic() > says:
+                says = ends
+                with contextlib.suppress(Exception):
+                    print(
+                        "tensorflow_tvm: the process ends after TVM's pass that Ctrl-C abandoned, "
+                        f"or in {_SECONDS[1] - _SECONDS[0]:.0f} s, or with Ctrl-C at once",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+        else:
+            return
+    except BaseException:  # as in `run`
+        pass
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(128 + signal.SIGINT)
+
+
+def _abandon(compilation: _Compilation, thread: threading.Thread) -> None:
+    if not _abandoned:
+        atexit.register(_wait_for_abandoned)
+    _abandoned.append(thread)
+    compilation.abandon()
+
+
 def run(work: Callable[[], Result]) -> Result:
     """Return what `work` returns, or raise what it raises; Ctrl-C ends the waiting for it at once.
 
@@ -120,7 +183,10 @@ def run(work: Callable[[], Result]) -> Result:
     is_main = threading.current_thread() is threading.main_thread()
     context = tvm.transform.PassContext.current()
     if not is_main or context.instruments:
-        return work()
+        try:
+            return work()
+        finally:
+            _let_signals_interrupt()
     target = tvm.target.Target.current()
 
     def scoped() -> Result:
@@ -145,10 +211,15 @@ def run(work: Callable[[], Result]) -> Result:
     )
     stack = threading.stack_size(_STACK)
     try:
-        thread.start()
-    finally:
-        threading.stack_size(stack)
-    return compilation.wait()
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(stack)
+        compilation.wait()
+    except BaseException:  # KeyboardInterrupt, or what another handler of a signal raises
+        _abandon(compilation, thread)
+        raise
+    return compilation.result()
 
 
 def check() -> None:

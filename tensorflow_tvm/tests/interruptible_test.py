@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -90,19 +91,105 @@ def test_interrupt(tmp_path):
             process.kill()
 
 
-def test_interrupt_that_nobody_catches():
-    code = _INTERRUPTED.partition("try:\n    tftvm")[0] + "tftvm.build(tensors)\n"
+@contextlib.contextmanager
+def _started(code):
     command = python(code, env={"TENSORFLOW_TVM_CACHE_DIR": ""})
     with subprocess.Popen(
         **command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stdout.readline() == "held\n"
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
+            yield process
         finally:
             process.kill()
-    assert errors.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def _read_until(stream, text):
+    """Return the lines until one has `text`."""
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError("".join(lines))
+
+
+_BUILD = "try:\n    tftvm.build(tensors)\n"
+_HELD = f"""{_INTERRUPTED.partition(_BUILD)[0]}{_BUILD}
+except KeyboardInterrupt:
+    print("buffered", end="")
+    raise
+"""
+
+_SHORT = """
+from tensorflow_tvm import interruptible
+interruptible._SECONDS = (0.1, 0.2)
+"""
+
+
+def test_end_of_the_process_while_tvm_is_held_up():
+    """It waits, and another Ctrl-C ends that."""
+    with _started(_HELD) as process:
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(signal.SIGINT)
+        _read_until(process.stderr, "KeyboardInterrupt")
+        _read_until(process.stderr, "tensorflow_tvm: the process ends after TVM's pass")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("buffered", "")
+    assert process.returncode == 128 + signal.SIGINT
+
+
+def test_end_of_the_process_does_not_wait_forever():
+    with _started(_SHORT + _HELD) as process:
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert output == "buffered"
+    *_, raised, waits = errors.splitlines()
+    assert raised == "KeyboardInterrupt"
+    assert waits.startswith("tensorflow_tvm: the process ends after TVM's pass")
+    assert process.returncode == 128 + signal.SIGINT
+
+
+_LONG = """
+import ctypes, signal
+import tensorflow_tvm as tftvm
+from tvm import te, topi
+
+n = te.var("n")
+x = te.placeholder((n, n, 64, 64), "float32", name="x")
+weights = [te.placeholder((64, 64, 3, 3), "float32", name=f"w{i}") for i in range(8)]
+y = x
+for weight in weights:
+    y = topi.nn.relu(topi.nn.conv2d_nchw(y, weight, 1, 1, 1))
+
+class Action(ctypes.Structure):  # Linux's struct sigaction
+    _fields_ = [
+        ("handler", ctypes.c_void_p), ("mask", ctypes.c_ulong * 16),
+        ("flags", ctypes.c_int), ("restorer", ctypes.c_void_p),
+    ]
+
+def restarts():
+    action = Action()
+    ctypes.CDLL(None).sigaction(signal.SIGINT, None, ctypes.byref(action))
+    return bool(action.flags & 0x10000000)
+
+first = topi.nn.conv2d_nchw(x, weights[0], 1, 1, 1)
+tftvm.build([x, weights[0], first], name="first")
+print(restarts(), flush=True)
+tftvm.build([x, *weights, y], name="long")
+"""
+
+
+def test_interrupt_of_what_tvm_compiles():
+    """Nothing is held up: a build of seconds is abandoned, and the process ends as Python's do."""
+    with _started(_LONG) as process:
+        assert process.stdout.readline() == "False\n"  # no build changes what Ctrl-C does
+        _read_until(process.stderr, "tensorflow_tvm: compiling long")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    lines = [line for line in errors.splitlines() if not line.startswith("tensorflow_tvm: the")]
+    assert lines[-1] == "KeyboardInterrupt", errors
+    assert "tensorflow_tvm: compiled long" not in errors
     assert process.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
 
 
