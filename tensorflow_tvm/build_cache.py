@@ -34,8 +34,6 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
-from tensorflow_tvm.system_errors import has_no_descriptors
-
 _FOLDER = "TENSORFLOW_TVM_CACHE_DIR"
 _SIZE = "TENSORFLOW_TVM_CACHE_SIZE"
 _DEFAULT_SIZE = "1G"
@@ -275,7 +273,10 @@ def _size_limit() -> int:
 
 
 def _warn_of_folder(path: str, error: OSError) -> None:
-    if has_no_descriptors(error):  # which another folder does not mend; compiling says so
+    if error.errno in (
+        errno.EMFILE,
+        errno.ENFILE,
+    ):  # which another folder does not mend; compiling says so
         return
     _warn_once(
         _FOLDER,

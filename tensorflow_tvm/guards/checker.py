@@ -310,13 +310,16 @@ class _Checker:
     def call(self, call: ir.Call, mutator: Any) -> Any:
         if is_choice(call):
             return tirx.if_then_else(*self._branches(*call.args, mutator))
+        if getattr(call.op, "name", "").endswith(".address_of"):
+            return call  # what is done with it is its author's
         return mutator.default_mutate(call)
 
     def select(self, select: Any, mutator: Any) -> Any:
         parts = (select.condition, select.true_value, select.false_value)
         condition, left, right = self._branches(*parts, mutator)
         # What only the condition keeps inside a tensor must not be read without it.
-        if bounds.are_inside(self._context, [left, right]):
+        is_vector = int(condition.ty.dtype.lanes) > 1
+        if is_vector or bounds.are_inside(self._context, [left, right]):
             return prim.Select(condition, left, right)
         return tirx.if_then_else(condition, left, right)
 
