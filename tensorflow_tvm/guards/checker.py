@@ -136,6 +136,7 @@ class _Checker:
         self._views = Views(body)
         self._written = list(map(self._views.viewed_by, _written_by(body)))
         self._is_scheduled = is_scheduled
+        self._vectorized = 0  # vectorized loops around
         self._trusts_axes = context.trusts_axes
         self._loop_checks: list[list[Condition]] = []  # of what changes with each loop around
 
@@ -253,7 +254,9 @@ class _Checker:
             scopes.enter_context(self._context.loop(loop, is_lasting))
             if _may_end_early(loop.body):
                 scopes.enter_context(self._context.conditionally())
+            self._vectorized += loop.kind == tirx.ForKind.VECTORIZED
             body = mutator.mutate(loop.body)
+            self._vectorized -= loop.kind == tirx.ForKind.VECTORIZED
         checks = self._loop_checks.pop()
         if checks:
             body = tirx.SeqStmt([*(markers.assertion(*check) for check in checks), body])
@@ -318,8 +321,13 @@ class _Checker:
         parts = (select.condition, select.true_value, select.false_value)
         condition, left, right = self._branches(*parts, mutator)
         # What only the condition keeps inside a tensor must not be read without it.
-        is_vector = int(condition.ty.dtype.lanes) > 1
-        if is_vector or bounds.are_inside(self._context, [left, right]):
+        is_inside = bounds.are_inside(self._context, [left, right])
+        if not is_inside and self._vectorized:
+            # TVM makes vectors of a selection only, so that both of its values are computed.
+            with self._context.conditionally():
+                left, right = (mutator.mutate(part) for part in parts[1:])
+            is_inside = True
+        if is_inside:
             return prim.Select(condition, left, right)
         return tirx.if_then_else(condition, left, right)
 

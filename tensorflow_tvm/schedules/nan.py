@@ -89,7 +89,7 @@ def hide_comparisons(body: tirx.Stmt) -> tirx.Stmt:
         node = mutator.default_mutate(node)
         if not is_float(node.a):
             return node
-        return tirx.call_intrin("bool", _HIDDEN[type(node)], node.a, node.b)
+        return tirx.call_intrin(like("bool", node.a), _HIDDEN[type(node)], node.a, node.b)
 
     return structural_mutate(body, [(kind, see) for kind in _HIDDEN])
 
