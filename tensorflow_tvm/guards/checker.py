@@ -137,7 +137,6 @@ class _Checker:
         self._written = list(map(self._views.viewed_by, _written_by(body)))
         self._is_scheduled = is_scheduled
         self._vectorized = 0  # vectorized loops around
-        self._trusts_axes = context.trusts_axes
         self._loop_checks: list[list[Condition]] = []  # of what changes with each loop around
 
     # Statements.
@@ -160,7 +159,7 @@ class _Checker:
                 scopes.enter_context(self._context.unless(is_empty))
             self._allocate(block.alloc_buffers, mutator)
             body = mutator.mutate(block.body)
-            if not (self._context.is_gpu or self._trusts_axes):
+            if not (self._context.is_gpu or self._context.trusts_axes):
                 body = tirx.SeqStmt([*checks, body]) if (checks := self._match(block)) else body
             if is_empty is not None:
                 body = tirx.IfThenElse(tirx.Not(is_empty), body, None)

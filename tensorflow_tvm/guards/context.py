@@ -239,15 +239,7 @@ class Context:
 
     def is_authors_own(self, index: Any) -> bool:
         """Whether an index runs over a range that a scheduled function keeps in its own memory."""
-        if not self._own_ranges or sizes.reads_data(index):
-            return False
-        found: list[bool] = []
-
-        def see(var: tirx.Var) -> None:
-            found.append(any(var.same_as(other) for other in self._own_ranges))
-
-        structural_walk(index, [(tirx.Var, see)])
-        return any(found)
+        return not sizes.reads_data(index) and sizes.mentions(index, self._own_ranges)
 
     def define(self, var: tirx.Var, value: Any) -> None:
         """Take note of a variable that a statement defines; `value` is None if data decides it."""
@@ -258,13 +250,7 @@ class Context:
 
     def is_defined_inside(self, expression: Any) -> bool:
         """Whether an expression depends on what a statement has defined by data."""
-        found: list[bool] = []
-
-        def see(var: tirx.Var) -> None:
-            found.append(any(var.same_as(other) for other in self._from_data))
-
-        structural_walk(expression, [(tirx.Var, see)])
-        return any(found)
+        return sizes.mentions(expression, self._from_data)
 
     def inlined(self, expression: Any) -> Any:
         """Return `expression` without variables that stand for a value."""

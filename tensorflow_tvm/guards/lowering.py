@@ -27,7 +27,7 @@ from typing import Any
 from tvm import ir, tirx
 from tvm_ffi.structural import structural_mutate, structural_walk
 
-from tensorflow_tvm.guards import markers
+from tensorflow_tvm.guards import markers, sizes
 from tensorflow_tvm.vectors import let
 
 _MOST_NODES = 160  # of an operand that is written out several times
@@ -55,7 +55,7 @@ def _with_checks_first(statements: list[tirx.Stmt]) -> list[tirx.Stmt]:
     late: list[tirx.Stmt] = []
     allocated: list[tirx.Var] = []
     for statement in statements[:begin]:
-        if isinstance(statement, tirx.AllocBuffer) or _mentions(statement, allocated):
+        if isinstance(statement, tirx.AllocBuffer) or sizes.mentions(statement, allocated):
             late.append(statement)
             allocated.extend(_defined_by(statement))
         else:
@@ -70,16 +70,6 @@ def _with_checks_first(statements: list[tirx.Stmt]) -> list[tirx.Stmt]:
 
 def _defined_by(statement: tirx.Stmt) -> list[tirx.Var]:
     return [statement.var if isinstance(statement, tirx.Bind) else statement.buffer]
-
-
-def _mentions(statement: tirx.Stmt, variables: list[tirx.Var]) -> bool:
-    found: list[bool] = []
-
-    def see(var: tirx.Var) -> None:
-        found.append(any(var.same_as(other) for other in variables))
-
-    structural_walk(statement, [(tirx.Var, see)])
-    return any(found)
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="tensorflow_tvm.TotalDivisions")

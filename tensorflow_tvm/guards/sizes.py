@@ -215,6 +215,17 @@ def is_known(expression: Any, symbols: list[tirx.Var]) -> bool:
     return all(found)
 
 
+def mentions(node: Any, variables: Sequence[tirx.Var]) -> bool:
+    """Whether any of `variables` is in an expression or a statement."""
+    found: list[bool] = []
+
+    def see(var: tirx.Var) -> None:
+        found.append(any(var.same_as(other) for other in variables))
+
+    structural_walk(node, [(tirx.Var, see)])
+    return any(found)
+
+
 def reads_data(expression: Any) -> bool:
     """Whether an expression depends on elements of tensors, or on what a function returns."""
     found: list[Any] = []
